@@ -1,0 +1,90 @@
+package ena
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/google/go-cmp/cmp"
+)
+
+func poll(t *testing.T, w *Watcher, rescan bool) []string {
+	t.Helper()
+	var got []string
+	word := map[Change]string{Found: "found", Attached: "attached", Renamed: "renamed", Left: "left"}
+	err := w.Poll(rescan, func(index int, i metric.Interface, c Change) {
+		got = append(got, fmt.Sprintf("%s %d %s", word[c], index, i.Name))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestWatcher(t *testing.T) {
+	k := newFakeKernel()
+	w := NewWatcher(k)
+	k.add(1, "lo", "")
+	k.add(2, "ens5", "ena")
+	k.add(9, "ens6", "ena")
+	k.add(5, "eni0123456789a", "veth")
+
+	steps := []struct {
+		name   string
+		do     func()
+		rescan bool
+		want   []string
+	}{
+		{"what was there before is found, in any order", func() {}, false, []string{"found 9 ens6", "found 2 ens5"}},
+		{"nothing new", func() {}, false, nil},
+		{"a hot attach", func() { k.add(10, "ens7", "ena") }, false, []string{"attached 10 ens7"}},
+		{"a pod", func() { k.add(11, "eni1", "veth") }, false, nil},
+		{"back from another namespace, with its old index", func() { k.add(7, "ens8", "ena") }, false, []string{"found 7 ens8"}},
+		{"renamed", func() { k.rename(10, "eth3") }, false, []string{"renamed 10 eth3"}},
+		{"detached", func() { k.remove(10) }, false, []string{"left 10 eth3"}},
+		{"attached again", func() { k.add(12, "ens7", "ena") }, false, []string{"attached 12 ens7"}},
+		{"came and went between two looks", func() { k.add(13, "ens9", "ena"); k.remove(13) }, false, nil},
+		{"events were lost", func() {
+			k.remove(12)
+			k.add(15, "ens11", "ena")
+			k.add(14, "ens10", "ena")
+			k.rename(2, "eth0")
+			k.lost = true
+		}, false, []string{"attached 15 ens11", "attached 14 ens10", "renamed 2 eth0", "left 12 ens7"}},
+		{"a rescan without news", func() {}, true, nil},
+	}
+	for _, s := range steps {
+		s.do()
+		if diff := cmp.Diff(s.want, poll(t, w, s.rescan)); diff != "" {
+			t.Fatalf("%s (-want +got)\n%s", s.name, diff)
+		}
+	}
+}
+
+// Thousands of pods come, change and go: each device is asked once who drives it.
+func TestForeignDevicesAreAskedOnce(t *testing.T) {
+	k := newFakeKernel()
+	w := NewWatcher(k)
+	poll(t, w, false)
+	for i := range 1000 {
+		k.add(100+i, fmt.Sprintf("eni%d", i), "veth")
+	}
+	poll(t, w, false)
+	for range 3 {
+		for i := range 1000 {
+			k.events = append(k.events, LinkEvent{Link: k.links[100+i]})
+		}
+		poll(t, w, true)
+	}
+	for name, n := range k.asked {
+		if n != 1 {
+			t.Fatalf("%s was asked %d times", name, n)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { w.Poll(false, nil) }); n != 0 {
+		t.Errorf("%v allocations a look without news, want 0", n)
+	}
+	if k.listed != 4 {
+		t.Errorf("listed %d times, want 4", k.listed)
+	}
+}
