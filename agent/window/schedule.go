@@ -1,0 +1,102 @@
+package window
+
+import "time"
+
+// Clock tells the time twice: as people do, which can jump, and as a count
+// that only ever runs forward at the same pace.
+type Clock struct {
+	Wall func() time.Time
+	Mono func() time.Duration
+}
+
+// SystemClock returns the clock of this machine.
+func SystemClock() Clock {
+	start := time.Now()
+	return Clock{
+		Wall: func() time.Time { return time.Now().Round(0) },
+		Mono: func() time.Duration { return time.Since(start) },
+	}
+}
+
+// Tick is one moment of reading.
+type Tick struct {
+	// At is the wall-clock time that the tick stands for: a multiple of the
+	// sample interval.
+	At time.Time
+	// Missed is how many ticks there should have been since the last one,
+	// besides this one.
+	Missed int
+	// Step is by how much the wall clock jumped since the last tick, or 0.
+	Step time.Duration
+	// Close is true if the window ends with this tick. Start and Length are
+	// then the window's, by the clock as it is now.
+	Close  bool
+	Start  time.Time
+	Length time.Duration
+}
+
+// Schedule says when to read and where windows begin and end: readings on
+// multiples of the sample interval, windows on multiples of the publish
+// interval, both by the wall clock, while lengths are measured by the
+// monotonic one. A clock step ends the window at once, so that none is ever
+// longer than the publish interval.
+type Schedule struct {
+	clock           Clock
+	sample, publish time.Duration
+
+	opened   time.Duration // monotonic start of the window
+	lastWall time.Time
+	lastMono time.Duration
+}
+
+// NewSchedule opens the first window now.
+func NewSchedule(c Clock, sample, publish time.Duration) *Schedule {
+	s := &Schedule{clock: c, sample: sample, publish: publish}
+	s.lastWall, s.lastMono = c.Wall(), c.Mono()
+	s.opened = s.lastMono
+	return s
+}
+
+// Next returns how long to wait for the next tick.
+func (s *Schedule) Next() time.Duration {
+	wall := s.clock.Wall()
+	wait := wall.Truncate(s.sample).Add(s.sample).Sub(wall)
+	if wait < s.sample/2 && s.clock.Mono()-s.lastMono < s.sample/2 {
+		wait += s.sample // the last tick came early by this clock
+	}
+	return wait
+}
+
+// Tick takes note that a tick is due now.
+func (s *Schedule) Tick() Tick {
+	wall, mono := s.clock.Wall(), s.clock.Mono()
+	elapsed := mono - s.lastMono
+	t := Tick{At: wall.Round(s.sample)}
+	if step := wall.Sub(s.lastWall) - elapsed; step.Abs() >= s.sample/2 {
+		t.Step = step
+	}
+	t.Missed = max(0, int((elapsed+s.sample/2)/s.sample)-1)
+	s.lastWall, s.lastMono = wall, mono
+
+	t.Length = (mono - s.opened).Round(s.sample)
+	boundary := t.At.Equal(t.At.Truncate(s.publish))
+	if t.Step != 0 || boundary || t.Length >= s.publish {
+		s.close(&t, mono)
+	}
+	return t
+}
+
+// End closes the window before its time.
+func (s *Schedule) End() Tick {
+	wall, mono := s.clock.Wall(), s.clock.Mono()
+	t := Tick{At: wall, Length: mono - s.opened}
+	s.lastWall, s.lastMono = wall, mono
+	s.close(&t, mono)
+	return t
+}
+
+func (s *Schedule) close(t *Tick, mono time.Duration) {
+	t.Close = true
+	t.Start = t.At.Add(-t.Length).UTC()
+	s.opened = mono
+}

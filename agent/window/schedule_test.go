@@ -1,0 +1,106 @@
+package window
+
+import (
+	"testing"
+	"time"
+)
+
+// hands is a clock that a test moves.
+type hands struct {
+	wall time.Time
+	mono time.Duration
+}
+
+func (h *hands) clock() Clock {
+	return Clock{Wall: func() time.Time { return h.wall }, Mono: func() time.Duration { return h.mono }}
+}
+
+func (h *hands) pass(d time.Duration) { h.wall, h.mono = h.wall.Add(d), h.mono+d }
+
+type closed struct {
+	start  string
+	length time.Duration
+	ticks  int
+}
+
+// runTicks lets n ticks pass, each late by a little, and returns the windows.
+func runTicks(h *hands, s *Schedule, n int, before func(i int)) (all []closed) {
+	ticks := 0
+	for i := range n {
+		h.pass(s.Next() + 300*time.Microsecond)
+		before(i)
+		t := s.Tick()
+		ticks++
+		if t.Close {
+			all = append(all, closed{t.Start.Format("15:04:05"), t.Length, ticks})
+			ticks = 0
+		}
+	}
+	return all
+}
+
+func TestWindowsStandOnTheMinute(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 45, 7e8, time.UTC)}
+	s := NewSchedule(h.clock(), time.Second, time.Minute)
+	got := runTicks(h, s, 15+120, func(int) {})
+	want := []closed{{"12:00:46", 14 * time.Second, 14}, {"12:01:00", time.Minute, 60}, {"12:02:00", time.Minute, 60}}
+	if len(got) != len(want) {
+		t.Fatalf("windows %v, want %v", got, want)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("window %d: %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestClockStepEndsTheWindow(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour, 3 * time.Second, -800 * time.Millisecond} {
+		t.Run(step.String(), func(t *testing.T) {
+			h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+			s := NewSchedule(h.clock(), time.Second, time.Minute)
+			ticks, total := 0, time.Duration(0)
+			for _, c := range runTicks(h, s, 200, func(i int) {
+				if i == 20 {
+					h.wall = h.wall.Add(step)
+				}
+			}) {
+				ticks += c.ticks
+				total += c.length
+				if c.length > time.Minute || c.ticks > 60 {
+					t.Errorf("a window of %v with %d ticks", c.length, c.ticks)
+				}
+			}
+			if off := (total - time.Duration(ticks)*time.Second).Abs(); off > time.Second {
+				t.Errorf("%d ticks in windows of %v together", ticks, total)
+			}
+		})
+	}
+}
+
+func TestMissedTicksAreCounted(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	s := NewSchedule(h.clock(), time.Second, time.Minute)
+	runTicks(h, s, 3, func(int) {})
+	h.pass(4 * time.Second)
+	if got := s.Tick(); got.Missed != 3 || got.Step != 0 {
+		t.Errorf("after 4 s: missed %d, step %v; want 3, 0", got.Missed, got.Step)
+	}
+	h.pass(s.Next())
+	if got := s.Tick(); got.Missed != 0 {
+		t.Errorf("the next tick: missed %d", got.Missed)
+	}
+}
+
+// However late ticks come and however the clock drifts, they keep their seconds.
+func TestDriftMovesNoTick(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	s := NewSchedule(h.clock(), time.Second, time.Minute)
+	for _, c := range runTicks(h, s, 3600, func(i int) {
+		h.wall = h.wall.Add(time.Duration(i%3-1) * 40 * time.Millisecond)
+	}) {
+		if c.ticks != 60 || c.length != time.Minute {
+			t.Fatalf("a window of %d ticks, %v", c.ticks, c.length)
+		}
+	}
+}
