@@ -1,0 +1,269 @@
+package emf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/enawatch/enawatch/agent/metric"
+)
+
+// errTooLarge says that a document is more than one log event can hold.
+var errTooLarge = errors.New("one metric alone is too large for a log event: shorten names and dimensions")
+
+// document is what one line is to hold.
+type document struct {
+	// named is the index of the interface that the root's members name, or -1.
+	named int
+	// listed is true if the root has the list of all interfaces.
+	listed bool
+	// host and own are the indexes of the series under the host's dimensions
+	// and under those of the named interface.
+	host, own []int
+}
+
+// metrics returns how many metrics the larger directive of d has.
+func (d document) metrics() int { return max(len(d.host), len(d.own)) }
+
+// cut splits d after n metrics of each directive. The list stays with the head.
+func (d document) cut(n int) (head, tail document) {
+	head, tail = d, d
+	h, o := min(n, len(d.host)), min(n, len(d.own))
+	head.host, tail.host = d.host[:h], d.host[h:]
+	head.own, tail.own = d.own[:o], d.own[o:]
+	tail.listed = false
+	return head, tail
+}
+
+// appendDocument appends d as one line. The error is errTooLarge if the line
+// would be larger than a log event even with no entry in its list.
+func (e *Encoder) appendDocument(b *metric.Batch, d document) error {
+	t := &e.text
+	start := len(t.buf)
+	t.keys = t.keys[:0]
+	t.raw(`{`)
+	t.key(awsMember)
+	t.raw(`{"Timestamp":`)
+	t.integer(b.Start.UnixMilli())
+	t.raw(`,"CloudWatchMetrics":[`)
+	e.appendDirective(b, -1, d.host)
+	e.appendDirective(b, d.named, d.own)
+	t.raw(`]}`)
+
+	t.key(startMember)
+	t.raw(`"`)
+	t.buf = b.Start.UTC().AppendFormat(t.buf, "2006-01-02T15:04:05.999Z07:00")
+	t.raw(`"`)
+	t.key(lengthMember)
+	t.number(math.Round(float64(b.Length)/float64(time.Millisecond)) / 1000)
+	if err := e.appendIdentity(b, d); err != nil {
+		return err
+	}
+	for _, i := range d.host {
+		e.appendMetric(&b.Series[i])
+	}
+	for _, i := range d.own {
+		e.appendMetric(&b.Series[i])
+	}
+
+	limit := start + e.maxEvent - len(`}`)
+	if d.listed {
+		if err := e.appendList(b, limit); err != nil {
+			return err
+		}
+	}
+	if len(t.buf) > limit {
+		return errTooLarge
+	}
+	if err := t.unique(0); err != nil {
+		return err
+	}
+	t.raw("}\n")
+	return nil
+}
+
+// appendDirective declares metrics under the dimensions of the host, if named
+// is -1, or else of that interface.
+func (e *Encoder) appendDirective(b *metric.Batch, named int, series []int) {
+	if len(series) == 0 {
+		return
+	}
+	t := &e.text
+	t.separate()
+	t.raw(`{"Namespace":`)
+	t.string(e.namespace)
+	t.raw(`,"Dimensions":[[`)
+	t.element(hostKey(b))
+	if named >= 0 {
+		t.element(interfaceKey(&b.Interfaces[named]))
+	}
+	if b.Resource.Simulated {
+		t.element(simulatedMember)
+	}
+	for _, d := range b.Resource.Dimensions {
+		t.element(d.Name)
+	}
+	t.raw(`]],"Metrics":[`)
+	for _, i := range series {
+		t.separate()
+		t.raw(`{"Name":`)
+		t.string(b.Series[i].Name)
+		t.raw(`,"Unit":`)
+		t.string(string(b.Series[i].Unit))
+		if e.highResolution {
+			t.raw(`,"StorageResolution":1`)
+		}
+		t.raw(`}`)
+	}
+	t.raw(`]}`)
+}
+
+// hostKey returns the dimension that names the host.
+func hostKey(b *metric.Batch) string {
+	if b.Resource.InstanceID != "" {
+		return instanceMember
+	}
+	return hostMember
+}
+
+// interfaceKey returns the dimension that names the interface n.
+func interfaceKey(n *metric.Interface) string {
+	if n.ENI != "" {
+		return eniMember
+	}
+	return interfaceMember
+}
+
+// appendIdentity appends who the document speaks of: dimensions, and the
+// properties beside them. The error names a dimension that has no valid value.
+func (e *Encoder) appendIdentity(b *metric.Batch, d document) error {
+	t, r := &e.text, &b.Resource
+	if r.InstanceID != "" {
+		t.property(hostMember, r.Host)
+		if err := t.dimension(instanceMember, r.InstanceID); err != nil {
+			return err
+		}
+	} else if err := t.dimension(hostMember, r.Host); err != nil {
+		return err
+	}
+	if r.Simulated {
+		t.property(simulatedMember, "true")
+	}
+	for _, f := range r.Dimensions {
+		t.property(f.Name, f.Value)
+	}
+	if d.named < 0 {
+		return nil
+	}
+	n := &b.Interfaces[d.named]
+	if n.ENI != "" {
+		if err := t.dimension(eniMember, n.ENI); err != nil {
+			return err
+		}
+		t.property(interfaceMember, n.Name)
+	} else if err := t.dimension(interfaceMember, n.Name); err != nil {
+		return err
+	}
+	t.property(macMember, n.MAC)
+	t.property(driverMember, n.DriverVersion)
+	return nil
+}
+
+// dimension appends a member of the root that is a dimension, with "?" for each
+// character that CloudWatch would not take.
+func (t *text) dimension(name, value string) error {
+	if !validLength(value) {
+		return fmt.Errorf("dimension %q: the host gives it the value %.80q, CloudWatch takes 1 to %d characters", name, value, maxDimension)
+	}
+	t.key(name)
+	t.ascii(value)
+	return nil
+}
+
+// property appends a member unless its value is not known.
+func (t *text) property(name, value string) {
+	if value == "" {
+		return
+	}
+	t.key(name)
+	t.string(value)
+}
+
+// appendMetric appends the samples of s, and its scalars.
+func (e *Encoder) appendMetric(s *metric.Series) {
+	t := &e.text
+	t.key(s.Name)
+	if s.Kind == metric.Gauge && s.Min() == s.Max() {
+		t.number(s.Last())
+	} else {
+		t.raw(`[`)
+		for _, v := range s.Samples {
+			t.separate()
+			t.number(v)
+		}
+		t.raw(`]`)
+	}
+	t.scalars(s)
+}
+
+// scalars appends what a log query can use of s.
+func (t *text) scalars(s *metric.Series) {
+	if s.Kind == metric.Gauge {
+		t.key(s.Name, "_min")
+		t.number(s.Min())
+	} else {
+		t.key(s.Name, "_sum")
+		t.number(s.Sum())
+	}
+	t.key(s.Name, "_max")
+	t.number(s.Max())
+	if s.Kind == metric.Gauge {
+		t.key(s.Name, "_last")
+		t.number(s.Last())
+	}
+}
+
+// appendList appends the list of interfaces, with as many entries as end before
+// limit, an index of the text.
+func (e *Encoder) appendList(b *metric.Batch, limit int) error {
+	const reserve = len(`],"`+omittedMember+`":`) + 20 // and an integer
+	t := &e.text
+	t.key(listMember)
+	t.raw(`[`)
+	for i := range b.Interfaces {
+		end := len(t.buf)
+		if err := e.appendEntry(b, i); err != nil {
+			return err
+		}
+		if len(t.buf)+reserve > limit {
+			t.buf = t.buf[:end]
+			t.raw(`]`)
+			t.key(omittedMember)
+			t.integer(int64(len(b.Interfaces) - i))
+			return nil
+		}
+	}
+	t.raw(`]`)
+	return nil
+}
+
+// appendEntry appends one interface to the list.
+func (e *Encoder) appendEntry(b *metric.Batch, i int) error {
+	t := &e.text
+	outer := len(t.keys)
+	t.separate()
+	t.raw(`{`)
+	n := &b.Interfaces[i]
+	t.property(eniMember, n.ENI)
+	t.property(interfaceMember, n.Name)
+	t.property(macMember, n.MAC)
+	t.property(driverMember, n.DriverVersion)
+	for s := range b.Series {
+		if b.Series[s].Interface == i {
+			t.scalars(&b.Series[s])
+		}
+	}
+	t.raw(`}`)
+	return t.unique(outer)
+}
