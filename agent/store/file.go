@@ -1,0 +1,182 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+const fileName = "enawatch.db"
+
+func statePath(dir string) string { return filepath.Join(dir, fileName) }
+
+// Layout of the file.
+var (
+	bucketMeta      = []byte("enawatch") // marks the file as this program's
+	keyVersion      = []byte("version")
+	keyClean        = []byte("clean") // there if the file was closed in order
+	bucketBaselines = []byte("baselines")
+	bucketSpool     = []byte("spool")  // a bucket in it for each sink
+	bucketCounts    = []byte("counts") // how much is in it, by sink
+)
+
+const layoutVersion = "1"
+
+// ErrInUse says that another agent uses the state directory.
+var ErrInUse = errors.New("another enawatch uses this state directory: stop it, or give this one a state_dir of its own")
+
+// errBroken says that the file is torn or foreign.
+var errBroken = errors.New("the state file is broken")
+
+// lockTimeout is how long another agent may take to end, as in a restart.
+const lockTimeout = time.Second
+
+// open opens the file or makes one; a broken one is set aside first. The caller
+// holds the lock.
+func (s *Store) open() error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	err := s.openFile()
+	if !errors.Is(err, errBroken) {
+		return err
+	}
+	if err := s.setAside(err); err != nil {
+		return err
+	}
+	return s.openFile()
+}
+
+func (s *Store) openFile() error {
+	err := s.try(func() error {
+		db, err := bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
+		if err != nil {
+			return classify(err)
+		}
+		s.db = db
+		if err := s.prepare(); err != nil {
+			return err
+		}
+		return s.db.View(func(tx *bolt.Tx) (err error) {
+			for _, q := range s.order {
+				q.load(tx)
+			}
+			s.loaded, err = getBaselines(tx)
+			return err
+		})
+	})
+	if err != nil && s.db != nil {
+		s.try(s.db.Close)
+		s.db = nil
+	}
+	return err
+}
+
+// prepare checks a file that was not closed in order and makes the buckets.
+func (s *Store) prepare() error {
+	empty, clean := false, false
+	err := s.db.View(func(tx *bolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		if meta == nil {
+			if k, _ := tx.Cursor().First(); k != nil {
+				return fmt.Errorf("%w: it is another program's", errBroken)
+			}
+			empty = true
+			return nil
+		}
+		if v := string(meta.Get(keyVersion)); v != layoutVersion {
+			return fmt.Errorf("%w: its layout is version %q, this program's is %s", errBroken, v, layoutVersion)
+		}
+		clean = meta.Get(keyClean) != nil
+		if clean {
+			return nil
+		}
+		for err := range tx.Check() {
+			return fmt.Errorf("%w: %w", errBroken, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !empty && !clean {
+		// The check has mapped every page: map the file anew, or all of it
+		// counts as this process' memory.
+		if err := s.db.Close(); err != nil {
+			return err
+		}
+		if s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType}); err != nil {
+			return classify(err)
+		}
+	}
+	return s.db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketMeta, bucketBaselines, bucketSpool, bucketCounts} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		if err := tx.Bucket(bucketMeta).Put(keyVersion, []byte(layoutVersion)); err != nil {
+			return err
+		}
+		return markClean(tx, false)
+	})
+}
+
+func markClean(tx *bolt.Tx, clean bool) error {
+	if clean {
+		return tx.Bucket(bucketMeta).Put(keyClean, []byte("yes"))
+	}
+	return tx.Bucket(bucketMeta).Delete(keyClean)
+}
+
+// classify tells what bbolt says of opening a file.
+func classify(err error) error {
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return ErrInUse
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum),
+		errors.Is(err, bolterrors.ErrInvalidMapping):
+		return fmt.Errorf("%w: %w", errBroken, err)
+	}
+	return fmt.Errorf("open the state file: %w", err)
+}
+
+// guard runs a transaction. A file that turns out to be broken is set aside for
+// a new one, and the transaction fails once. The caller holds the lock.
+func (s *Store) guard(f func() error) error {
+	err := s.try(f)
+	if !errors.Is(err, errBroken) {
+		return err
+	}
+	s.db = nil // not closed: a broken transaction may hold its locks for ever
+	return errors.Join(err, s.setAside(err), s.openFile())
+}
+
+// setAside renames the broken file, so that a new one can be made.
+func (s *Store) setAside(why error) error {
+	aside := s.path + ".broken"
+	s.o.Log.Error("the state file was set aside: starting with new baselines and an empty spool", "file", s.path, "kept_as", aside, "err", why)
+	if err := os.Rename(s.path, aside); err != nil {
+		return fmt.Errorf("set the broken state file aside: %w", err)
+	}
+	s.replaced++
+	return nil
+}
+
+// try runs f. bbolt panics when pages make no sense, and a file that is shorter
+// than its map makes reading it a fault: both mean that the file is broken.
+func (s *Store) try(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errBroken, p)
+		}
+	}()
+	return f()
+}
