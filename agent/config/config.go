@@ -1,0 +1,91 @@
+// Package config turns the configuration file, the ENAWATCH_* environment and
+// the command line into one validated [Config].
+//
+// A key is one field of Config and its tags:
+//
+//	yaml      its name in the file; the names of the variable and the flag follow from its path
+//	doc       what it means, in one sentence or two
+//	default   its default, written as in the environment (lists: a,b; maps: k=v,k=v)
+//	oneof     the only words allowed, separated by spaces
+//	min, max  bounds of a duration or number; max also of the entries of a list or map
+//	required  "true" if it must not be empty: a string, a list
+//	check     the name of a rule in the table of checks
+//	flag      a second name of the flag
+//
+// A pointer to a struct is a sink: nil is off. Its default, "on" or "off", is
+// for where there is no file.
+package config
+
+import (
+	"path"
+	"slices"
+	"time"
+)
+
+// Config is the whole configuration, as valid as Load can tell. Lists and maps
+// are never nil.
+type Config struct {
+	SampleInterval  time.Duration     `yaml:"sample_interval" default:"1s" min:"1s" max:"60s" doc:"How often every interface is read. Bursts shorter than this cannot be told apart."`
+	PublishInterval time.Duration     `yaml:"publish_interval" default:"60s" min:"1s" max:"1h" doc:"Length of a window: how often sinks publish. A whole multiple of sample_interval, at most 100 times as long, that divides a day evenly, so that windows begin on the wall clock."`
+	Interfaces      Interfaces        `yaml:"interfaces" doc:"Which ENA interfaces are read. Globs are matched against the interface's name, its MAC address (lower case, with colons) and the id of its ENI."`
+	QueueStats      []string          `yaml:"queue_stats" check:"queue stat" doc:"Globs of the per-queue stats to publish besides, each summed over all queues: tx_queue_stop, rx_*. The prefix queue_ may be left out."`
+	Zeros           string            `yaml:"zeros" default:"sparse" required:"true" oneof:"sparse dense" doc:"What happens to windows in which a counter did not grow. sparse publishes none but the first after a window that was not zero, which CloudWatch bills less; dense publishes all."`
+	StateDir        string            `yaml:"state_dir" default:"/var/lib/enawatch" required:"true" doc:"Directory of what must survive a restart. Only one agent may use it."`
+	Dimensions      map[string]string `yaml:"dimensions" max:"27" check:"dimension" doc:"Fixed dimensions of every metric, besides enawatch's own. CloudWatch bills each combination of values as a metric."`
+	Identity        Identity          `yaml:"identity" doc:"Who this host is, where it is not to be found out."`
+	Log             Log               `yaml:"log" doc:"The log on stderr."`
+	Sinks           Sinks             `yaml:"sinks" doc:"Destinations. One is on when its key is there, even with nothing behind it."`
+}
+
+// Interfaces selects interfaces by globs as of [path.Match]: an interface is
+// read if one of Include matches it and none of Exclude.
+type Interfaces struct {
+	Include []string `yaml:"include" default:"*" required:"true" check:"glob" doc:"Interfaces to read."`
+	Exclude []string `yaml:"exclude" check:"glob" doc:"Interfaces not to read, though included."`
+}
+
+// Match reports whether an interface is to be read. eni is "" while unknown.
+func (i Interfaces) Match(name, mac, eni string) bool {
+	any := func(globs []string) bool {
+		return slices.ContainsFunc(globs, func(glob string) bool {
+			for _, s := range []string{name, mac, eni} {
+				if ok, _ := path.Match(glob, s); ok {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	return any(i.Include) && !any(i.Exclude)
+}
+
+// Identity overrides what the agent finds out about its host.
+type Identity struct {
+	Host       string `yaml:"host" check:"host" doc:"Name of this host. Empty: what the operating system says."`
+	InstanceID string `yaml:"instance_id" check:"instance id" doc:"EC2 instance id. Empty: unknown."`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	Level  string `yaml:"level" default:"info" required:"true" oneof:"debug info warn error" doc:"Least severity that is logged."`
+	Format string `yaml:"format" default:"auto" required:"true" oneof:"auto text json" doc:"auto is text on a terminal and JSON elsewhere."`
+}
+
+// Sinks holds the destinations; those that are nil are off.
+type Sinks struct {
+	EMF        *EMF        `yaml:"emf" default:"on" doc:"CloudWatch embedded metric format: one JSON line for each window."`
+	Prometheus *Prometheus `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
+}
+
+// EMF configures the sink of CloudWatch's embedded metric format.
+type EMF struct {
+	Output    string `yaml:"output" default:"stdout" required:"true" oneof:"stdout" doc:"Where the lines go."`
+	Namespace string `yaml:"namespace" default:"ENA" required:"true" check:"namespace" doc:"CloudWatch namespace of the metrics."`
+}
+
+// Prometheus configures the HTTP server.
+type Prometheus struct {
+	Listen        string   `yaml:"listen" default:"127.0.0.1:9109" required:"true" check:"address" doc:"Address to listen on, as host:port. Port 0 takes a free one."`
+	Names         []string `yaml:"names" default:"native,node_exporter,showmax" required:"true" oneof:"native node_exporter showmax" doc:"Names under which stats are exposed, several at once: enawatch's own, those of node_exporter (node_ethtool_*), those of Showmax's exporter (node_net_ethtool)."`
+	WebConfigFile string   `yaml:"web_config_file" flag:"web.config.file" doc:"File that switches on TLS and basic authentication, in the format of Prometheus' exporter-toolkit. Empty: neither."`
+}
