@@ -53,6 +53,13 @@ func (k *fakeKernel) rename(index int, name string) {
 	k.events = append(k.events, LinkEvent{Link: l})
 }
 
+func (k *fakeKernel) up(index int) {
+	l := k.links[index]
+	l.Up = true
+	k.links[index] = l
+	k.events = append(k.events, LinkEvent{Link: l})
+}
+
 func (k *fakeKernel) BootID() (string, error) { return "boot", nil }
 func (k *fakeKernel) Close() error            { return nil }
 

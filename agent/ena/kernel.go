@@ -38,6 +38,8 @@ type Link struct {
 	Name  string
 	// MAC is in lower case, with colons; "" for devices that have none.
 	MAC string
+	// Up is true if the device is on and has a carrier (IFF_UP, IFF_LOWER_UP).
+	Up bool
 }
 
 // LinkEvent tells that a device came or changed (RTM_NEWLINK) or left

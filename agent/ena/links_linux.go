@@ -174,7 +174,11 @@ func parseLink(b []byte) (Link, error) {
 	if len(b) < unix.SizeofIfInfomsg {
 		return Link{}, errShortMessage
 	}
-	link := Link{Index: int(int32(binary.NativeEndian.Uint32(b[4:])))}
+	const up = unix.IFF_UP | unix.IFF_LOWER_UP
+	link := Link{
+		Index: int(int32(binary.NativeEndian.Uint32(b[4:]))),
+		Up:    binary.NativeEndian.Uint32(b[8:])&up == up,
+	}
 	var permanent net.HardwareAddr
 	for b = b[unix.SizeofIfInfomsg:]; len(b) >= unix.SizeofRtAttr; {
 		size := int(binary.NativeEndian.Uint16(b))

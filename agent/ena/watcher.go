@@ -23,8 +23,9 @@ const (
 	// Attached is an interface whose arrival was seen: its counters started
 	// at 0 not long ago.
 	Attached
-	// Renamed is a known interface under another name.
-	Renamed
+	// Changed is a known interface under another name, or whose link went up
+	// or down.
+	Changed
 	// Left is a known interface that is gone.
 	Left
 )
@@ -128,9 +129,9 @@ func (w *Watcher) see(l Link, known int) {
 		return
 	}
 	if i, ok := w.ena[l.Index]; ok {
-		if i.Name != l.Name {
-			i.Name = l.Name
-			w.report(l.Index, *i, Renamed)
+		if i.Name != l.Name || i.Link != linkState(l) {
+			i.Name, i.Link = l.Name, linkState(l)
+			w.report(l.Index, *i, Changed)
 		}
 		return
 	}
@@ -149,13 +150,20 @@ func (w *Watcher) see(l Link, known int) {
 		w.foreign[l.Index] = struct{}{}
 		return
 	}
-	i := &metric.Interface{Name: l.Name, MAC: l.MAC, BusInfo: d.BusInfo, DriverVersion: d.Version}
+	i := &metric.Interface{Name: l.Name, MAC: l.MAC, BusInfo: d.BusInfo, DriverVersion: d.Version, Link: linkState(l)}
 	w.ena[l.Index], w.drivers[l.Index] = i, d
 	c := Found
 	if l.Index > known {
 		c = Attached
 	}
 	w.report(l.Index, *i, c)
+}
+
+func linkState(l Link) string {
+	if l.Up {
+		return "up"
+	}
+	return "down"
 }
 
 func (w *Watcher) leave(index int) {

@@ -11,9 +11,13 @@ import (
 func poll(t *testing.T, w *Watcher, rescan bool) []string {
 	t.Helper()
 	var got []string
-	word := map[Change]string{Found: "found", Attached: "attached", Renamed: "renamed", Left: "left"}
+	word := map[Change]string{Found: "found", Attached: "attached", Changed: "changed", Left: "left"}
 	err := w.Poll(rescan, func(index int, i metric.Interface, c Change) {
-		got = append(got, fmt.Sprintf("%s %d %s", word[c], index, i.Name))
+		line := fmt.Sprintf("%s %d %s", word[c], index, i.Name)
+		if i.Link == "up" && c == Changed {
+			line += " up"
+		}
+		got = append(got, line)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +44,8 @@ func TestWatcher(t *testing.T) {
 		{"a hot attach", func() { k.add(10, "ens7", "ena") }, false, []string{"attached 10 ens7"}},
 		{"a pod", func() { k.add(11, "eni1", "veth") }, false, nil},
 		{"back from another namespace, with its old index", func() { k.add(7, "ens8", "ena") }, false, []string{"found 7 ens8"}},
-		{"renamed", func() { k.rename(10, "eth3") }, false, []string{"renamed 10 eth3"}},
+		{"renamed", func() { k.rename(10, "eth3") }, false, []string{"changed 10 eth3"}},
+		{"the link goes up", func() { k.up(10) }, false, []string{"changed 10 eth3 up"}},
 		{"detached", func() { k.remove(10) }, false, []string{"left 10 eth3"}},
 		{"attached again", func() { k.add(12, "ens7", "ena") }, false, []string{"attached 12 ens7"}},
 		{"came and went between two looks", func() { k.add(13, "ens9", "ena"); k.remove(13) }, false, nil},
@@ -50,7 +55,7 @@ func TestWatcher(t *testing.T) {
 			k.add(14, "ens10", "ena")
 			k.rename(2, "eth0")
 			k.lost = true
-		}, false, []string{"attached 15 ens11", "attached 14 ens10", "renamed 2 eth0", "left 12 ens7"}},
+		}, false, []string{"attached 15 ens11", "attached 14 ens10", "changed 2 eth0", "left 12 ens7"}},
 		{"a rescan without news", func() {}, true, nil},
 	}
 	for _, s := range steps {

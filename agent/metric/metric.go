@@ -83,6 +83,9 @@ type Interface struct {
 	ENI string
 	// DriverVersion is what the driver says of itself ("2.13.0g").
 	DriverVersion string
+	// Link is "up" if the interface is on and has a carrier, which ethtool calls
+	// "Link detected"; "down" if not; or "" while that is not known.
+	Link string
 }
 
 // Series is what one metric did in one window.
@@ -158,4 +161,15 @@ type Batch struct {
 	// Series are sorted: the host's before the interfaces', then by interface,
 	// in catalogue order.
 	Series []Series
+	// Levels are the raw values of each interface at the window's end, if the
+	// agent was asked for them.
+	Levels []Level
+}
+
+// Level is a raw value as the driver counts it: since the last device reset,
+// and back to 0 with the next.
+type Level struct {
+	Interface int // indexes Batch.Interfaces
+	Name      string
+	Value     uint64
 }

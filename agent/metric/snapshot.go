@@ -15,10 +15,6 @@ type Snapshot struct {
 type InterfaceState struct {
 	Interface
 	Driver Driver
-	// Link is "up" if the interface is up and has a carrier (IFF_UP and
-	// IFF_LOWER_UP), which ethtool calls "Link detected"; "down" if not; or ""
-	// while that is not known.
-	Link string
 	// Verdict is that of the newest reading: "valid", "suspect", "gone" or
 	// "failed", and Reason says why if it is not valid.
 	Verdict, Reason string

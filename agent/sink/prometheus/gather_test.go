@@ -344,9 +344,9 @@ func hostileSnapshot(data []byte) *metric.Snapshot {
 	}
 	for range 3 {
 		i := metric.InterfaceState{
-			Interface: metric.Interface{Name: word(), MAC: word(), BusInfo: word(), ENI: word(), DriverVersion: word()},
+			Interface: metric.Interface{Name: word(), MAC: word(), BusInfo: word(), ENI: word(), DriverVersion: word(), Link: word()},
 			Driver:    metric.Driver{Name: word(), Version: word(), FirmwareVersion: word(), ExpansionROMVersion: word(), BusInfo: word()},
-			Link:      word(), Verdict: word(), Reason: word(),
+			Verdict:   word(), Reason: word(),
 		}
 		for n := range min(len(words), 50) {
 			i.Raw = append(i.Raw, metric.RawStat{Name: word(), Value: math.MaxUint64 - uint64(n)})

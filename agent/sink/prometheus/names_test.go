@@ -130,7 +130,7 @@ func TestLinkDetected(t *testing.T) {
 		"down": `node_net_ethtool_info{device="ens5",link_detected="no"} 1`,
 		"":     `node_net_ethtool_info{device="ens5"} 1`,
 	} {
-		s := &metric.Snapshot{Interfaces: []metric.InterfaceState{{Interface: metric.Interface{Name: "ens5"}, Link: link}}}
+		s := &metric.Snapshot{Interfaces: []metric.InterfaceState{{Interface: metric.Interface{Name: "ens5", Link: link}}}}
 		if diff := cmp.Diff([]string{want}, seriesOf(scrapeSnapshot(t, s, acceptText, "showmax"), "node_")); diff != "" {
 			t.Errorf("link %q (-want +got):\n%s", link, diff)
 		}

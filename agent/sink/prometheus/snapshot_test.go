@@ -23,9 +23,8 @@ func twoInterfaces() *metric.Snapshot {
 		},
 		Interfaces: []metric.InterfaceState{
 			{
-				Interface: metric.Interface{Name: "ens5", MAC: "0a:5e:4f:11:22:33", BusInfo: "0000:00:05.0", ENI: "eni-0a1b2c3d4e5f60718", DriverVersion: "2.13.3g"},
+				Interface: metric.Interface{Name: "ens5", MAC: "0a:5e:4f:11:22:33", BusInfo: "0000:00:05.0", ENI: "eni-0a1b2c3d4e5f60718", DriverVersion: "2.13.3g", Link: "up"},
 				Driver:    metric.Driver{Name: "ena", Version: "2.13.3g", BusInfo: "0000:00:05.0"},
-				Link:      "up",
 				Verdict:   "valid",
 				Raw: rawStats(`
 					total_resets 1
