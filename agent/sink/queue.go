@@ -9,19 +9,18 @@ import (
 	"github.com/enawatch/enawatch/agent/metric"
 )
 
-// queueLimit is how many windows wait for a destination that has no spool.
+// queueLimit is how many windows wait for something that is stuck.
 const queueLimit = 64
 
-// Queue stands before a destination that can block, as a pipe does, and that
-// keeps nothing on disk. What does not fit is dropped, oldest first, and
-// counted.
-type Queue struct {
+// Queue stands before something that can block, as a pipe or a disk does. What
+// does not fit is dropped, oldest first, and counted.
+type Queue[T any] struct {
 	name    string
-	publish func(*metric.Batch) error
+	publish func(T) error
 	log     *slog.Logger
 
 	mu       sync.Mutex
-	waiting  []*metric.Batch
+	waiting  []T
 	wake     chan struct{}
 	closed   bool
 	done     chan struct{}
@@ -31,15 +30,15 @@ type Queue struct {
 	lastFail string
 }
 
-// NewQueue returns a queue that hands its batches to publish, one at a time.
-func NewQueue(name string, publish func(*metric.Batch) error, log *slog.Logger) *Queue {
-	q := &Queue{name: name, publish: publish, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
+// NewQueue returns a queue that hands what it gets to publish, one at a time.
+func NewQueue[T any](name string, publish func(T) error, log *slog.Logger) *Queue[T] {
+	q := &Queue[T]{name: name, publish: publish, log: log, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go q.run()
 	return q
 }
 
-// Publish takes a batch. It never blocks.
-func (q *Queue) Publish(b *metric.Batch) {
+// Publish takes a window. It never blocks.
+func (q *Queue[T]) Publish(b T) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == queueLimit {
@@ -51,16 +50,16 @@ func (q *Queue) Publish(b *metric.Batch) {
 	q.signal()
 }
 
-func (q *Queue) signal() {
+func (q *Queue[T]) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
 }
 
-// Close waits until all batches are handed over, or ctx ends: then the rest is
+// Close waits until all windows are handed over, or ctx ends: then the rest is
 // lost and counted in the log.
-func (q *Queue) Close(ctx context.Context) {
+func (q *Queue[T]) Close(ctx context.Context) {
 	q.mu.Lock()
 	q.closed = true
 	q.signal()
@@ -74,16 +73,16 @@ func (q *Queue) Close(ctx context.Context) {
 	}
 }
 
-func (q *Queue) run() {
+func (q *Queue[T]) run() {
 	defer close(q.done)
 	for {
-		b, more := q.next()
-		if b == nil {
-			if !more {
-				return
-			}
+		b, state := q.next()
+		switch state {
+		case nothingYet:
 			<-q.wake
 			continue
+		case nothingMore:
+			return
 		}
 		err := q.publish(b)
 		q.mu.Lock()
@@ -101,20 +100,31 @@ func (q *Queue) run() {
 	}
 }
 
-// next returns the oldest batch, or nil, and whether more may come.
-func (q *Queue) next() (b *metric.Batch, more bool) {
+type queueState uint8
+
+const (
+	something queueState = iota
+	nothingYet
+	nothingMore
+)
+
+// next takes the oldest window out.
+func (q *Queue[T]) next() (b T, state queueState) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		return nil, !q.closed
+	switch {
+	case len(q.waiting) > 0:
+		b, q.waiting = q.waiting[0], q.waiting[1:]
+	case q.closed:
+		state = nothingMore
+	default:
+		state = nothingYet
 	}
-	b = q.waiting[0]
-	q.waiting = q.waiting[1:]
-	return b, true
+	return b, state
 }
 
 // Self returns what the queue counts.
-func (q *Queue) Self() []metric.SelfMetric {
+func (q *Queue[T]) Self() []metric.SelfMetric {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	result := func(word string, n uint64) metric.SelfMetric {

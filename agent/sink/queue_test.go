@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func results(q *Queue) map[string]float64 {
+func results(q *Queue[*metric.Batch]) map[string]float64 {
 	m := map[string]float64{}
 	for _, s := range q.Self() {
 		m[s.Labels[1].Value] = s.Value

@@ -1,0 +1,162 @@
+// Package agent wires the parts: it reads every ENA interface once a second,
+// turns readings into windows of deltas and hands closed windows on. It owns
+// the clock and the shutdown.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/enawatch/enawatch/agent/delta"
+	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/window"
+)
+
+// Store keeps what must survive a restart.
+type Store interface {
+	// Load returns the baselines of the last Commit.
+	Load() ([]delta.Baseline, error)
+	// Commit keeps baselines and the window that they belong to, or neither.
+	Commit([]delta.Baseline, *metric.Batch) error
+}
+
+// Output takes closed windows. Publish must not block; what it can't take it
+// drops and counts.
+type Output interface {
+	Publish(*metric.Batch)
+}
+
+// Options say what an agent works with. All fields but Outputs are required.
+type Options struct {
+	Kernel   ena.Kernel
+	Clock    window.Clock
+	Log      *slog.Logger
+	Resource metric.Resource
+	// Sample is the time between readings, and Publish that between windows:
+	// a multiple of Sample, at most window.MaxSamples of them.
+	Sample, Publish time.Duration
+	// Sparse leaves out of a window what stays at zero.
+	Sparse bool
+	// Want says which interfaces to read, and Queues which stats of queues.
+	Want    func(metric.Interface) bool
+	Queues  func(ena.Stat) bool
+	Store   Store
+	Outputs []Output
+}
+
+// Agent reads, counts and hands on. Make one with New and run it once.
+type Agent struct {
+	Options
+
+	mu       sync.Mutex // guards everything below
+	watcher  *ena.Watcher
+	tracker  *delta.Tracker
+	window   *window.Window
+	schedule *window.Schedule
+	// interfaces are those that are read, in the order of arrival.
+	interfaces []*iface
+	loop       loop
+	counts     counts
+	ready      bool
+
+	// commits stands before the store: a disk that hangs stops no reading.
+	commits *sink.Queue[commit]
+}
+
+// commit is what a window's end writes to the store.
+type commit struct {
+	baselines []delta.Baseline
+	batch     *metric.Batch
+}
+
+// New returns an agent that has not read yet. An error means that the kernel's
+// boot id or the store's baselines could not be read.
+func New(o Options) (*Agent, error) {
+	bootID, err := o.Kernel.BootID()
+	if err != nil {
+		return nil, fmt.Errorf("read the boot id: %w", err)
+	}
+	baselines, err := o.Store.Load()
+	if err != nil {
+		return nil, fmt.Errorf("load the baselines: %w", err)
+	}
+	return &Agent{
+		Options: o,
+		watcher: ena.NewWatcher(o.Kernel),
+		tracker: delta.NewTracker(bootID, baselines),
+		window:  window.New(int(o.Publish/o.Sample), o.Sparse),
+		commits: sink.NewQueue("state", func(c commit) error { return o.Store.Commit(c.baselines, c.batch) }, o.Log),
+	}, nil
+}
+
+// Run reads until ctx ends, then reads once more, closes the open window and
+// hands it on, for which it waits grace at most.
+func (a *Agent) Run(ctx context.Context, grace time.Duration) {
+	a.loop.done = make(chan struct{})
+	a.loop.onChange = a.changed
+	a.schedule = window.NewSchedule(a.Clock, a.Sample, a.Publish)
+	a.loop.guard = time.AfterFunc(readLimit, func() { a.takeOver(ctx) })
+	go a.run(ctx, 0, true)
+	<-a.loop.done
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	a.commits.Close(ctx)
+}
+
+// closeWindow hands the window on that t ends. The caller holds the lock.
+func (a *Agent) closeWindow(t window.Tick) {
+	b := a.window.Close()
+	b.Start, b.Length, b.Resource = t.Start, t.Length, a.Resource
+	a.counts.windows++
+	a.tracker.Forget(a.now().Add(-forgetAfter), a.present)
+	a.commits.Publish(commit{a.tracker.Baselines(), b})
+	for _, o := range a.Outputs {
+		o.Publish(b)
+	}
+}
+
+// forgetAfter is how long the baseline of an interface that left is kept.
+const forgetAfter = 14 * 24 * time.Hour
+
+func (a *Agent) present(k delta.Key) bool {
+	for _, i := range a.interfaces {
+		if delta.KeyOf(i.row.Interface) == k {
+			return true
+		}
+	}
+	return false
+}
+
+// now is the wall clock with the monotonic one in it, for ages.
+func (a *Agent) now() time.Time { return monoEpoch.Add(a.Clock.Mono()) }
+
+// monoEpoch makes times out of the monotonic clock: only their differences mean
+// something.
+var monoEpoch = time.Unix(0, 0)
+
+// Ready reports whether every interface that is there was read, nil meaning yes.
+// A host without ENA interfaces is ready: there is nothing to wait for.
+func (a *Agent) Ready() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.ready {
+		return errors.New("the first readings are not in yet")
+	}
+	return nil
+}
+
+// Healthy reports whether readings go on, nil meaning yes.
+func (a *Agent) Healthy() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if age := a.Clock.Mono() - a.loop.ticked; a.ready && age > 3*a.Sample+readLimit {
+		return fmt.Errorf("no tick for %s", age.Round(time.Millisecond))
+	}
+	return nil
+}

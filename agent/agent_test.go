@@ -1,0 +1,324 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/enawatch/enawatch/agent/delta"
+	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/simulate"
+	"github.com/enawatch/enawatch/agent/window"
+)
+
+// collector keeps what an agent publishes.
+type collector struct{ batches []*metric.Batch }
+
+func (c *collector) Publish(b *metric.Batch) { c.batches = append(c.batches, b) }
+
+// sum adds up a metric by interface ("" for the host) over all windows.
+func (c *collector) sum(name string) map[string]uint64 {
+	sums := map[string]uint64{}
+	for _, b := range c.batches {
+		for _, s := range b.Series {
+			if s.Name != name {
+				continue
+			}
+			mac := ""
+			if s.Interface >= 0 {
+				mac = b.Interfaces[s.Interface].MAC
+			}
+			sums[mac] += uint64(s.Sum())
+		}
+	}
+	return sums
+}
+
+// host is an agent on a simulated host.
+type host struct {
+	machine *simulate.Machine
+	agent   *Agent
+	out     collector
+	log     bytes.Buffer
+}
+
+func scenario(t *testing.T, text string) *simulate.Scenario {
+	t.Helper()
+	s, err := simulate.Parse("test.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// on returns a host in which s happens. It belongs into a bubble.
+func on(t *testing.T, s *simulate.Scenario, change func(*Options)) *host {
+	t.Helper()
+	h := &host{machine: simulate.New(s, simulate.SystemClock{})}
+	o := Options{
+		Kernel: h.machine, Clock: window.SystemClock(), Log: slog.New(slog.NewTextHandler(&h.log, nil)),
+		Resource: metric.Resource{Host: "test"}, Sample: time.Second, Publish: 10 * time.Second, Sparse: true,
+		Want: func(metric.Interface) bool { return true }, Queues: func(ena.Stat) bool { return false },
+		Store: &Memory{}, Outputs: []Output{&h.out},
+	}
+	if change != nil {
+		change(&o)
+	}
+	a, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.agent = a
+	return h
+}
+
+// run lets the agent run for d and returns when it has stopped.
+func (h *host) run(t *testing.T, d time.Duration) {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	h.agent.Run(ctx, time.Second)
+	synctest.Wait()
+}
+
+// conserved checks the equation: what was published is what happened, by
+// interface and counter.
+func (h *host) conserved(t *testing.T) {
+	t.Helper()
+	for _, d := range h.machine.Ledger().Devices {
+		for _, stat := range []string{"bw_in_allowance_exceeded", "pps_allowance_exceeded", "linklocal_allowance_exceeded"} {
+			if got, want := h.out.sum(stat)[d.MAC], d.Stats[stat].Added; got != want {
+				t.Errorf("%s of %s: published %d, happened %d", stat, d.Name, got, want)
+			}
+		}
+	}
+}
+
+func TestEveryDeltaIsPublishedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 11072}}
+steps:
+- {at: 3s, add: {bw_in_allowance_exceeded: 70, linklocal_allowance_exceeded: 5}}
+- {at: 9500ms, add: {bw_in_allowance_exceeded: 1}}
+- {at: 12s, rate: {pps_allowance_exceeded: 100}, for: 20s}
+- {at: 44700ms, add: {linklocal_allowance_exceeded: 9}}
+`), nil)
+		h.run(t, 45*time.Second+500*time.Millisecond)
+		h.conserved(t)
+		if n := len(h.out.batches); n != 5 {
+			t.Errorf("%d windows, want 5: four of ten seconds and the one that the end cut short", n)
+		}
+		var start time.Time
+		for _, b := range h.out.batches {
+			if !start.IsZero() && !b.Start.Equal(start) {
+				t.Errorf("a window starts at %v, the one before ended at %v", b.Start, start)
+			}
+			start = b.Start.Add(b.Length)
+		}
+	})
+}
+
+// A device that holds the kernel for 3 s holds up nobody else.
+func TestBlockedDeviceDelaysNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0}
+- {name: ens6, driver: 2.17.0}
+steps:
+- {at: 1500ms, device: ens6, rate: {pps_allowance_exceeded: 7}, for: 15s}
+- {at: 1500ms, device: ens5, rate: {pps_allowance_exceeded: 3}, for: 15s}
+- {at: 4500ms, device: ens5, fault: {delay: 2900ms}}
+- {at: 5500ms, device: ens5, fault: none}
+`), nil)
+		h.run(t, 29*time.Second+100*time.Millisecond)
+		h.conserved(t)
+		for _, s := range h.out.batches[0].Series {
+			if s.Name == "pps_allowance_exceeded" && s.Interface >= 0 {
+				if s.Interface == 1 && (len(s.Samples) != 10 || s.Max() > 8) {
+					t.Errorf("ens6 was not read every second: %v", s.Samples)
+				}
+			}
+		}
+		if !strings.Contains(h.log.String(), "waiting_for=ens5") {
+			t.Errorf("the log does not name the device:\n%s", h.log.String())
+		}
+		if got := h.out.sum("missed_seconds")[""]; got != 3 {
+			t.Errorf("missed_seconds %d, want 3", got)
+		}
+	})
+}
+
+// While a device fails it is asked less and less often, and again every second
+// when it answers.
+func TestFailingDeviceIsSparedAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 500}}
+steps:
+- {at: 2500ms, fault: {admin: stopped}}
+- {at: 20s, add: {bw_in_allowance_exceeded: 70}}
+- {at: 90s, fault: none}
+- {at: 200s, add: {bw_in_allowance_exceeded: 6}}
+`), nil)
+		h.run(t, 210*time.Second+100*time.Millisecond)
+		h.conserved(t)
+		d := h.machine.Ledger().Devices[0]
+		// 2+2 good ones, 3 bad ones every second, 3 every ten, 1 a minute later,
+		// then one a second.
+		if d.Failed < 6 || d.Failed > 8 {
+			t.Errorf("%d readings failed while the queue was stopped for 88 s, want about 7", d.Failed)
+		}
+		if got := h.out.sum("suspect_readings")[""]; got != uint64(d.Failed) {
+			t.Errorf("suspect_readings %d, want %d", got, d.Failed)
+		}
+		for _, want := range []string{"every=10s", "every=1m0s", "every=1s", "the admin queue is stopped"} {
+			if !strings.Contains(h.log.String(), want) {
+				t.Errorf("the log does not say %q:\n%s", want, h.log.String())
+			}
+		}
+	})
+}
+
+func TestInterfacesComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 100}}
+- {name: ens6, driver: upstream-6.12, attached: false}
+steps:
+- {at: 3500ms, device: ens6, attach: true}
+- {at: 3600ms, device: ens6, add: {linklocal_allowance_exceeded: 41}}
+- {at: 6500ms, device: ens6, rename: eth1}
+- {at: 6600ms, device: ens6, add: {linklocal_allowance_exceeded: 1}}
+- {at: 9500ms, device: ens5, detach: true}
+- {at: 12500ms, device: ens5, attach: true}
+- {at: 12600ms, device: ens5, add: {bw_in_allowance_exceeded: 30}}
+`), nil)
+		h.run(t, 20*time.Second+100*time.Millisecond)
+		h.conserved(t)
+		names := map[string]bool{}
+		for _, b := range h.out.batches {
+			for _, i := range b.Interfaces {
+				names[i.Name] = true
+			}
+		}
+		if diff := cmp.Diff(map[string]bool{"ens5": true, "eth1": true}, names); diff != "" {
+			t.Errorf("interfaces (-want +got)\n%s", diff)
+		}
+	})
+}
+
+func TestHostWithoutENASaysSoOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, attached: false}
+steps:
+- {at: 30500ms, attach: true}
+`), nil)
+		go func() {
+			time.Sleep(time.Second)
+			if err := h.agent.Ready(); err != nil {
+				t.Errorf("not ready: %v", err)
+			}
+		}()
+		h.run(t, 40*time.Second)
+		if n := strings.Count(h.log.String(), "no ENA interface"); n != 1 {
+			t.Errorf("said %d times, want once:\n%s", n, h.log.String())
+		}
+		if got := h.out.sum("heartbeat")[""]; got < 5 || got > 10 {
+			t.Errorf("heartbeats add up to %d, want the seconds since the attach", got)
+		}
+	})
+}
+
+// A restart of the agent neither repeats nor loses what happened meanwhile.
+func TestBaselinesCarryOverARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 9000}}
+steps:
+- {at: 1500ms, rate: {bw_in_allowance_exceeded: 3}, for: 60s}
+`)
+		h := on(t, s, nil)
+		h.run(t, 15*time.Second)
+		time.Sleep(20 * time.Second)
+		a, err := New(h.agent.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.agent = a
+		h.run(t, 40*time.Second)
+		h.conserved(t)
+	})
+}
+
+func TestStoreThatFailsStopsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0}
+steps:
+- {at: 3s, add: {bw_in_allowance_exceeded: 70}}
+`), func(o *Options) { o.Store = fullDisk{} })
+		h.run(t, 12*time.Second)
+		h.conserved(t)
+		if !strings.Contains(h.log.String(), "too large") {
+			t.Errorf("the log does not say so:\n%s", h.log.String())
+		}
+	})
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Load() ([]delta.Baseline, error) { return nil, nil }
+func (fullDisk) Commit([]delta.Baseline, *metric.Batch) error {
+	return bytes.ErrTooLarge
+}
+
+func TestSnapshotHoldsTheLastBelievedValues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 500}}
+steps:
+- {at: 3500ms, add: {bw_in_allowance_exceeded: 4}}
+- {at: 5500ms, fault: {admin: error}}
+`), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { h.agent.Run(ctx, time.Second); close(done) }()
+		time.Sleep(8 * time.Second)
+		s := h.agent.Snapshot()
+		cancel()
+		<-done
+		i := s.Interfaces[0]
+		if i.Verdict != "suspect" || i.Reason == "" {
+			t.Errorf("verdict %q, reason %q", i.Verdict, i.Reason)
+		}
+		for _, r := range i.Raw {
+			if r.Name == "bw_in_allowance_exceeded" && r.Value != 504 {
+				t.Errorf("raw %d, want 504", r.Value)
+			}
+		}
+		for _, total := range i.Totals {
+			if total.Name == "bw_in_allowance_exceeded" && total.Value != 504 {
+				t.Errorf("total %d, want 504", total.Value)
+			}
+		}
+		if err := h.agent.Healthy(); err != nil {
+			t.Error(err)
+		}
+	})
+}

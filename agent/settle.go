@@ -1,0 +1,129 @@
+package agent
+
+import (
+	"errors"
+
+	"github.com/enawatch/enawatch/agent/ena"
+)
+
+// counts are what the agent counts of itself.
+type counts struct {
+	windows, pollErrors                uint64
+	missed, blocked, restarted, undone uint64
+	steps                              uint64
+	readings                           [4]uint64 // by ena.Verdict
+}
+
+// settle turns this tick's readings into one second of the window, closes the
+// window if it is over, and reports whether the turn is still the caller's.
+func (a *Agent) settle(turn int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.loop.turn != turn {
+		return false
+	}
+	a.loop.unsettled = false
+	for _, i := range a.interfaces {
+		if !i.unread && !i.busy {
+			i.unread = true
+			a.observe(i)
+		}
+	}
+	if !a.ready && a.allRead() {
+		a.ready = true
+		if len(a.interfaces) == 0 {
+			a.Log.Warn("this host has no ENA interface that is wanted: waiting for one")
+		}
+	}
+	t := a.loop.tick
+	switch {
+	case a.loop.last:
+		a.window.EndSecond()
+		a.closeWindow(a.schedule.End())
+		for _, i := range a.interfaces {
+			if !i.busy {
+				a.closeReader(i)
+			}
+		}
+		close(a.loop.done)
+		return false
+	case t.At.IsZero():
+		return true // the readings at the start belong to the first tick
+	}
+	a.window.EndSecond()
+	if t.Step != 0 {
+		a.counts.steps++
+		a.Log.Warn("the wall clock jumped: the window ends here", "by", t.Step)
+	}
+	if t.Close {
+		a.closeWindow(t)
+	}
+	return true
+}
+
+// allRead reports whether every interface has a verdict or is stuck.
+func (a *Agent) allRead() bool {
+	for _, i := range a.interfaces {
+		if !i.judged && !i.busy {
+			return false
+		}
+	}
+	return true
+}
+
+// observe takes the newest reading of i into account. The caller holds the lock.
+func (a *Agent) observe(i *iface) {
+	r := i.reading
+	verdict, reason := r.Verdict, r.Reason
+	slow := i.took > slowLimit
+	bad := verdict != ena.Valid || slow
+	if r.Verdict == ena.Valid {
+		result := i.life.Observe(r.Vector, a.now())
+		verdict, reason = result.Verdict, result.Reason
+		a.window.Observe(i.row, result)
+		if verdict == ena.Valid {
+			i.reader.Believe()
+		}
+		if result.Restarted {
+			a.counts.restarted++
+			a.Log.Info("the card's counters started again", "interface", i.name())
+		}
+		if result.Undone {
+			a.counts.undone++
+			a.Log.Warn("counters are back after zeros that nothing explained: there was no reset", "interface", i.name())
+		}
+	} else {
+		if verdict == ena.Suspect {
+			a.window.Suspect()
+		}
+		if verdict == ena.Gone {
+			a.loop.rescan = 0 // perhaps it left unseen
+		}
+	}
+	i.counts[verdict]++
+	a.counts.readings[verdict]++
+	a.sayVerdict(i, verdict, reason)
+	if d, changed := i.pace.after(bad, a.Clock.Mono()); changed {
+		if d == 0 {
+			d = a.Sample
+		}
+		a.Log.Warn("interface is read at another pace", "interface", i.name(), "every", d, "slow", slow, "verdict", verdict.String())
+	}
+}
+
+// sayVerdict logs a verdict that is not what it was.
+func (a *Agent) sayVerdict(i *iface, v ena.Verdict, reason ena.Reason) {
+	changed := !i.judged || v != i.verdict
+	i.judged, i.verdict, i.reason = true, v, reason
+	if !changed {
+		return
+	}
+	switch {
+	case v == ena.Valid:
+		a.Log.Info("readings are believed", "interface", i.name(), "suspect_so_far", i.counts[ena.Suspect])
+	case errors.Is(i.reading.Err, ena.ErrNoStats):
+		a.Log.Error("the driver keeps no stats for this interface", "interface", i.name(), "err", i.reading.Err)
+	default:
+		a.Log.Warn("readings are not believed: baselines are held", "interface", i.name(), "verdict", v.String(), "reason", string(reason))
+	}
+}
