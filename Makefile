@@ -1,0 +1,46 @@
+# Two targets do everything: run and test. The rest are their parts.
+
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Tests make network namespaces, which takes root.
+AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint generate bench packages clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build bin/enawatch, one static binary
+	@CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/enawatch ./cmd/enawatch
+
+run: build ## Build, then run the agent here: EMF on stdout, /metrics on 127.0.0.1:9109
+	@if bin/enawatch once >/dev/null 2>&1; then \
+	  exec bin/enawatch run --publish-interval=10s; \
+	else \
+	  echo "This machine has no ENA interface: running on a simulated one (dns-burst)." >&2; \
+	  exec bin/enawatch run --publish-interval=10s --simulate=dns-burst; \
+	fi
+
+test: packages ## Install what the tests need, then run all of them (as root: they make network namespaces)
+	$(AS_ROOT) go test -race ./...
+
+lint: ## Check formatting, go vet, staticcheck and shell scripts
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt these: $$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	shellcheck .ci/run test/packages
+
+generate: ## Write everything that is generated: docs, tables, man pages
+	go generate ./...
+
+bench: ## Benchmark the hot path, beside safchain/ethtool (as root)
+	$(AS_ROOT) go test -run '^$$' -bench . ./agent/ena ./agent/delta ./agent/window ./agent/sink/...
+
+packages:
+	@test/packages
+
+clean: ## Remove what was built
+	rm -rf bin dist
