@@ -1,0 +1,247 @@
+package sink
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/store"
+)
+
+// How long and how often. A destination that is down is asked once a minute, one
+// whose credentials are wrong every five: somebody has to mend them first.
+const (
+	callTimeout      = 30 * time.Second
+	firstBackoff     = time.Second
+	longestBackoff   = time.Minute
+	credentialsPause = 5 * time.Minute
+)
+
+// Delivery brings what waits in one sink's spool to its destination: oldest
+// first, one request at a time, each until the destination has taken it or
+// would never take it. It runs at its own pace and holds up nobody.
+type Delivery struct {
+	sink  Sink
+	queue *store.Queue
+	log   *slog.Logger
+	// phase is how long after its end a window is sent, so that hosts do not
+	// all send at once.
+	phase time.Duration
+	// random returns a share from 0 to 1.
+	random func() float64
+
+	closing chan struct{} // closed by Close
+	done    chan struct{}
+	stop    context.CancelFunc // ends the call that is under way
+
+	mu        sync.Mutex
+	requests  map[string]uint64 // by result
+	delivered uint64            // data
+	ambiguous uint64            // data that may have arrived twice
+	success   time.Time         // of the newest success
+	complaint string            // the error that was logged last
+}
+
+// NewDelivery starts to deliver what waits in queue. What a window brings is
+// sent phase after the window's end.
+func NewDelivery(s Sink, queue *store.Queue, phase time.Duration, log *slog.Logger) *Delivery {
+	ctx, stop := context.WithCancel(context.Background())
+	d := &Delivery{
+		sink: s, queue: queue, log: log.With("sink", s.Name()), phase: phase,
+		random: rand.Float64, closing: make(chan struct{}), done: make(chan struct{}), stop: stop, requests: map[string]uint64{},
+	}
+	go d.run(ctx)
+	return d
+}
+
+// Close delivers what it can until ctx ends, without waiting for better times.
+// What is left stays in the spool.
+func (d *Delivery) Close(ctx context.Context) {
+	close(d.closing)
+	select {
+	case <-d.done:
+	case <-ctx.Done():
+		d.stop()
+		<-d.done
+	}
+	d.stop()
+}
+
+func (d *Delivery) run(ctx context.Context) {
+	defer close(d.done)
+	failures := 0
+	// attempted is the ID of the item that this process tried last: an item
+	// that was tried by another is in doubt.
+	attempted := ""
+	for ctx.Err() == nil {
+		item, ok := d.queue.Oldest()
+		if !ok {
+			if !d.pause(d.queue.Wake(), -1) {
+				return
+			}
+			continue
+		}
+		if item.Tried && item.ID != attempted {
+			d.doubt(item, "the agent was killed while it was sent")
+		}
+		if failures == 0 && !item.Tried {
+			d.awaitPhase(item)
+		}
+		attempted = item.ID
+		err := d.attempt(ctx, item)
+		if err == nil {
+			failures = 0
+			continue
+		}
+		wait := d.settle(item, err, &failures)
+		if wait > 0 && !d.pause(nil, wait) {
+			return // closing: better times do not come
+		}
+	}
+}
+
+// pause waits for wake or, if that is not negative, for so long. It reports
+// false at once if the delivery is closing.
+func (d *Delivery) pause(wake <-chan struct{}, wait time.Duration) bool {
+	var timeout <-chan time.Time
+	if wait >= 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-wake:
+		return true
+	case <-timeout:
+		return true
+	case <-d.closing:
+		return false
+	}
+}
+
+// awaitPhase waits until this host's moment has come to send a fresh item.
+func (d *Delivery) awaitPhase(item store.Item) {
+	if wait := time.Until(item.At.Add(d.phase)); wait > 0 && wait <= d.phase {
+		d.pause(nil, wait)
+	}
+}
+
+// attempt sends an item once. That it does stands on disk before.
+func (d *Delivery) attempt(ctx context.Context, item store.Item) *Error {
+	d.queue.Try(item)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := d.sink.Deliver(ctx, item.Data); err != nil {
+		return asError(err)
+	}
+	d.queue.Done(item)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.requests["ok"]++
+	d.delivered += uint64(item.Points)
+	d.success = time.Now()
+	if d.complaint != "" {
+		d.complaint = ""
+		d.log.Info("the destination takes data again")
+	}
+	return nil
+}
+
+// settle decides what becomes of an item whose delivery failed, and returns how
+// long to wait before the next attempt.
+func (d *Delivery) settle(item store.Item, err *Error, failures *int) time.Duration {
+	d.mu.Lock()
+	d.requests[err.Kind.String()]++
+	d.mu.Unlock()
+	if err.Ambiguous {
+		d.doubt(item, err.Err.Error())
+	} else {
+		item.Tried = false
+		d.queue.Replace(item, item)
+	}
+	switch err.Kind {
+	case Poisoned, TooLarge:
+		d.split(item, err)
+		return 0
+	case TooOld:
+		d.queue.Drop(item, err.Kind.String())
+		return 0
+	}
+	d.complain(err)
+	*failures++
+	return backoff(err, *failures, d.random())
+}
+
+// split halves an item until the bad datum stands alone, and drops that.
+func (d *Delivery) split(item store.Item, err *Error) {
+	parts := d.sink.Split(item.Data)
+	if len(parts) < 2 {
+		d.log.Error("a datum is refused for good and was dropped", "what", d.sink.Describe(item.Data), "err", err)
+		d.queue.Drop(item, err.Kind.String())
+		return
+	}
+	items := make([]store.Item, len(parts))
+	for i, p := range parts {
+		items[i] = store.Item{At: item.At, Points: p.Points, Data: p.Data}
+	}
+	d.queue.Replace(item, items...)
+}
+
+// doubt counts data that may arrive twice: to lose them is worse.
+func (d *Delivery) doubt(item store.Item, why string) {
+	d.mu.Lock()
+	d.ambiguous += uint64(item.Points)
+	d.mu.Unlock()
+	d.log.Warn("no answer: it is sent again and may count twice", "what", d.sink.Describe(item.Data), "from", item.At, "data", item.Points, "why", why)
+}
+
+// complain logs an error that is not the one logged last.
+func (d *Delivery) complain(err *Error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if text := err.Error(); text != d.complaint {
+		d.complaint = text
+		d.log.Error("delivery failed, it is tried again", "kind", err.Kind.String(), "err", text)
+	}
+}
+
+// backoff returns how long to wait after so many failures in a row: a random
+// share, from 0 to 1, of a bound that doubles (full jitter), but no less than
+// the destination asked for.
+func backoff(err *Error, failures int, share float64) time.Duration {
+	bound := longestBackoff
+	if err.Kind == Credentials {
+		bound = credentialsPause
+	}
+	if failures < 16 {
+		bound = min(bound, firstBackoff<<(failures-1))
+	}
+	return max(err.RetryAfter, time.Duration(share*float64(bound)), time.Millisecond)
+}
+
+// Self returns what the delivery counts.
+func (d *Delivery) Self() []metric.SelfMetric {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	label := metric.Dimension{Name: "sink", Value: d.sink.Name()}
+	list := []metric.SelfMetric{
+		{Name: "enawatch_delivered_data_total", Help: "Data that a destination has taken.", Labels: []metric.Dimension{label}, Value: float64(d.delivered)},
+		{Name: "enawatch_ambiguous_data_total", Help: "Data that were sent again because no answer came: they may count twice.", Labels: []metric.Dimension{label}, Value: float64(d.ambiguous)},
+	}
+	for _, result := range []string{"ok", "transient", "throttled", "credentials", "poisoned", "too_large", "too_old"} {
+		list = append(list, metric.SelfMetric{
+			Name: "enawatch_requests_total", Help: "Requests to destinations by result.",
+			Labels: []metric.Dimension{label, {Name: "result", Value: result}}, Value: float64(d.requests[result]),
+		})
+	}
+	if !d.success.IsZero() {
+		list = append(list, metric.SelfMetric{
+			Name: "enawatch_last_success_timestamp_seconds", Help: "When a destination took data last.", Kind: metric.Gauge,
+			Labels: []metric.Dimension{label}, Value: float64(d.success.UnixMilli()) / 1000,
+		})
+	}
+	return list
+}

@@ -1,0 +1,36 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/enawatch/enawatch/agent/delta"
+	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/store"
+)
+
+// Spool writes windows to the state file, packed for each sink.
+type Spool struct {
+	Store *store.Store
+	Sinks []Sink
+}
+
+// Load returns the baselines of the last Commit that reached the disk.
+func (s *Spool) Load() ([]delta.Baseline, error) { return s.Store.Load() }
+
+// Commit writes baselines and one window in one transaction.
+func (s *Spool) Commit(baselines []delta.Baseline, b *metric.Batch) error {
+	var failed []error
+	items := map[string][]store.Item{}
+	end := b.Start.Add(b.Length)
+	for _, sink := range s.Sinks {
+		requests, err := sink.Pack(b)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("pack a window for %s: %w", sink.Name(), err))
+		}
+		for _, r := range requests {
+			items[sink.Name()] = append(items[sink.Name()], store.Item{At: end, Points: r.Points, Data: r.Data})
+		}
+	}
+	return errors.Join(append(failed, s.Store.Commit(baselines, items))...)
+}
