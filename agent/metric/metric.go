@@ -101,6 +101,8 @@ type Series struct {
 	// for the instance: sinks may show it as a property, they do not publish
 	// it as a metric of its own.
 	Detail bool
+	// Whole is true if there is one sample, which speaks of the whole window.
+	Whole bool
 	// Samples holds one value for each second that was observed, in order of
 	// time, at least one and at most 100. After a gap, one sample carries what
 	// grew in all of the missing seconds.

@@ -150,7 +150,8 @@ func (w *Window) single(b *metric.Batch, d Derived, at int, mac string, value ui
 		scope = metric.PerInterface
 	}
 	b.Series = append(b.Series, metric.Series{
-		Name: d.Name, Kind: d.Kind, Unit: d.Unit, Scope: scope, Interface: at, Samples: []float64{float64(value)},
+		Name: d.Name, Kind: d.Kind, Unit: d.Unit, Scope: scope, Interface: at, Whole: true,
+		Samples: []float64{float64(value)},
 	})
 }
 

@@ -194,7 +194,7 @@ func (t *text) property(name, value string) {
 func (e *Encoder) appendMetric(s *metric.Series) {
 	t := &e.text
 	t.key(s.Name)
-	if s.Kind == metric.Gauge && s.Min() == s.Max() {
+	if s.Whole || s.Kind == metric.Gauge && s.Min() == s.Max() {
 		t.number(s.Last())
 	} else {
 		t.raw(`[`)
@@ -207,8 +207,12 @@ func (e *Encoder) appendMetric(s *metric.Series) {
 	t.scalars(s)
 }
 
-// scalars appends what a log query can use of s.
+// scalars appends what a log query can use of s, if its metric is not a scalar
+// already.
 func (t *text) scalars(s *metric.Series) {
+	if s.Whole {
+		return
+	}
 	if s.Kind == metric.Gauge {
 		t.key(s.Name, "_min")
 		t.number(s.Min())
@@ -260,8 +264,13 @@ func (e *Encoder) appendEntry(b *metric.Batch, i int) error {
 	t.property(macMember, n.MAC)
 	t.property(driverMember, n.DriverVersion)
 	for s := range b.Series {
-		if b.Series[s].Interface == i {
-			t.scalars(&b.Series[s])
+		switch s := &b.Series[s]; {
+		case s.Interface != i:
+		case s.Whole:
+			t.key(s.Name)
+			t.number(s.Last())
+		default:
+			t.scalars(s)
 		}
 	}
 	t.raw(`}`)

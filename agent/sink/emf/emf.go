@@ -38,7 +38,9 @@
 // A counter NAME is an array of its samples in order of time. NAME_sum and
 // NAME_max stand beside it: Logs Insights and Contributor Insights read scalars
 // only. A gauge NAME is an array of its samples, or one number if they are all
-// equal, beside NAME_min, NAME_max and NAME_last. Only NAME is a metric.
+// equal, beside NAME_min, NAME_max and NAME_last. Only NAME is a metric. What
+// speaks of the whole window, as the heartbeat does, is one number and needs no
+// others.
 //
 // The metrics' timestamp is the window's start, which start repeats in RFC 3339;
 // window_seconds is how long the window was. Strings are UTF-8; what is not

@@ -75,7 +75,13 @@ func burst(samples ...float64) []float64 {
 	return append(make([]float64, 60-len(samples)), samples...)
 }
 
-var heartbeat = gauge("heartbeat", 1)
+var heartbeat = whole(gauge("heartbeat", 60))
+
+// whole makes s speak of the whole window.
+func whole(s metric.Series) metric.Series {
+	s.Whole = true
+	return s
+}
 
 // dnsBurst is a window in which one interface lost DNS packets for 3 seconds.
 func dnsBurst() *metric.Batch {
@@ -85,6 +91,7 @@ func dnsBurst() *metric.Batch {
 		gauge("conntrack_allowance_available", burst(136812, 136811, 136812)...),
 		detail(0, counter("pps_allowance_exceeded", burst(0)...)),
 		of(0, counter("linklocal_allowance_exceeded", burst(412, 1190, 37)...)),
+		of(0, whole(counter("linklocal_throttled_seconds", 3))),
 	)
 }
 
@@ -126,6 +133,7 @@ func goldens() map[string]*metric.Batch {
 			detail(1, counter("bw_in_allowance_exceeded", 0, 20, 10)),
 			detail(1, gauge("conntrack_allowance_available", 950, 700, 800)),
 			of(2, counter("linklocal_allowance_exceeded", 0, 0, 9)),
+			of(2, whole(counter("linklocal_throttled_seconds", 1))),
 			of(2, gauge("ena_srd_resource_utilization", 40, 41, 42)),
 		), func(b *metric.Batch) { b.Interfaces[2].ENI = "" }),
 		"simulated": with(dnsBurst(), func(b *metric.Batch) { b.Resource.Simulated = true }),

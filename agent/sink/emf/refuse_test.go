@@ -36,7 +36,7 @@ func TestAppendRefuses(t *testing.T) {
 		{"no such interface", batch(1, of(1, heartbeat)), "interface 1 of 1"},
 		{"interface -2", batch(1, with(batch(0, heartbeat), func(b *metric.Batch) { b.Series[0].Interface = -2 }).Series...), "interface -2 of 1"},
 		{"series twice", batch(0, heartbeat, heartbeat), `two members would be called "heartbeat"`},
-		{"detail twice", batch(2, heartbeat, detail(0, heartbeat), detail(0, heartbeat)), `two members would be called "heartbeat_`},
+		{"detail twice", batch(2, heartbeat, detail(0, heartbeat), detail(0, heartbeat)), `two members would be called "heartbeat"`},
 		{"scalar of another series", batch(0, counter("a", 1), counter("a_sum", 1)), `two members would be called "a_sum"`},
 		{"series called like a property", batch(1, gauge("mac", 1)), `two members would be called "mac"`},
 		{"series called like a dimension", with(batch(1, gauge("zone", 1)), func(b *metric.Batch) {

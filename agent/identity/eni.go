@@ -1,0 +1,82 @@
+package identity
+
+import (
+	"cmp"
+	"context"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ENI is an elastic network interface.
+type ENI struct {
+	// MAC is in lower case, with colons.
+	MAC string
+	ID  string
+	// DeviceNumber counts the interfaces of a network card, and NetworkCard
+	// the cards of the instance, both from 0.
+	DeviceNumber, NetworkCard int
+	SubnetID, VPCID           string
+}
+
+const macsPath = "network/interfaces/macs/"
+
+// enis asks for the ENIs with the given MACs, in one request for all and five
+// for each that IMDS knows by now. After an error, enis are those before it.
+func (c *client) enis(ctx context.Context, macs []string) (enis []ENI, err error) {
+	list, err := c.get(ctx, macsPath)
+	if err != nil {
+		return nil, err
+	}
+	known := parseMACs(list)
+	for _, mac := range macs {
+		if !slices.Contains(known, mac) {
+			continue
+		}
+		e, ok, err := c.eni(ctx, mac)
+		if err != nil {
+			return enis, err
+		}
+		if ok {
+			enis = append(enis, e)
+		}
+	}
+	return enis, nil
+}
+
+var mac = regexp.MustCompile(`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)
+
+// parseMACs reads the list of interfaces: a MAC with a final slash on each line.
+func parseMACs(list string) []string {
+	var macs []string
+	for line := range strings.Lines(strings.ToLower(list)) {
+		if m := strings.TrimSuffix(strings.TrimSpace(line), "/"); mac.MatchString(m) {
+			macs = append(macs, m)
+		}
+	}
+	return macs
+}
+
+var (
+	eniID    = regexp.MustCompile(`^eni-[0-9a-f]{1,32}$`)
+	subnetID = regexp.MustCompile(`^subnet-[0-9a-f]{1,32}$`)
+	vpcID    = regexp.MustCompile(`^vpc-[0-9a-f]{1,32}$`)
+)
+
+// eni asks for one ENI. It is not ok while IMDS does not know its id and its
+// place. Instances of one network card have no network-card.
+func (c *client) eni(ctx context.Context, mac string) (e ENI, ok bool, err error) {
+	var values [5]string
+	for i, name := range []string{"interface-id", "device-number", "network-card", "subnet-id", "vpc-id"} {
+		if values[i], err = c.get(ctx, macsPath+mac+"/"+name); err != nil {
+			return e, false, err
+		}
+	}
+	device, err1 := strconv.ParseUint(values[1], 10, 16)
+	card, err2 := strconv.ParseUint(cmp.Or(values[2], "0"), 10, 16)
+	return ENI{
+		MAC: mac, ID: values[0], DeviceNumber: int(device), NetworkCard: int(card),
+		SubnetID: subnetID.FindString(values[3]), VPCID: vpcID.FindString(values[4]),
+	}, eniID.MatchString(values[0]) && err1 == nil && err2 == nil, nil
+}
