@@ -32,7 +32,7 @@ type Output interface {
 	Publish(*metric.Batch)
 }
 
-// Options say what an agent works with. All fields but Outputs are required.
+// Options say what an agent works with. Store and all before it are required.
 type Options struct {
 	Kernel   ena.Kernel
 	Clock    window.Clock
@@ -48,6 +48,11 @@ type Options struct {
 	Queues  func(ena.Stat) bool
 	Store   Store
 	Outputs []Output
+	// Levels puts the raw values of each interface into its windows.
+	Levels bool
+	// Attached is told the MAC address of each interface that is read from now
+	// on, if it is not nil. It must not block.
+	Attached func(mac string)
 }
 
 // Agent reads, counts and hands on. Make one with New and run it once.
@@ -61,9 +66,13 @@ type Agent struct {
 	schedule *window.Schedule
 	// interfaces are those that are read, in the order of arrival.
 	interfaces []*iface
-	loop       loop
-	counts     counts
-	ready      bool
+	// unwanted are those that Want left out, by index, and enis what NameENI
+	// said, by MAC.
+	unwanted map[int]metric.Interface
+	enis     map[string]string
+	loop     loop
+	counts   counts
+	ready    bool
 
 	// commits stands before the store: a disk that hangs stops no reading.
 	commits *sink.Queue[commit]
@@ -87,7 +96,7 @@ func New(o Options) (*Agent, error) {
 		return nil, fmt.Errorf("load the baselines: %w", err)
 	}
 	return &Agent{
-		Options: o,
+		Options: o, unwanted: map[int]metric.Interface{}, enis: map[string]string{},
 		watcher: ena.NewWatcher(o.Kernel),
 		tracker: delta.NewTracker(bootID, baselines),
 		window:  window.New(int(o.Publish/o.Sample), o.Sparse),
@@ -113,6 +122,9 @@ func (a *Agent) Run(ctx context.Context, grace time.Duration) {
 func (a *Agent) closeWindow(t window.Tick) {
 	b := a.window.Close()
 	b.Start, b.Length, b.Resource = t.Start, t.Length, a.Resource
+	if a.Levels {
+		b.Levels = a.levels(b.Interfaces)
+	}
 	a.counts.windows++
 	a.tracker.Forget(a.now().Add(-forgetAfter), a.present)
 	a.commits.Publish(commit{a.tracker.Baselines(), b})

@@ -81,10 +81,13 @@ func (i *iface) due(now, sample time.Duration) bool {
 // newInterface starts to read an interface that was found. The caller holds the
 // lock.
 func (a *Agent) newInterface(index int, mi metric.Interface, c ena.Change) {
+	mi.ENI = a.enis[mi.MAC]
 	if !a.Want(mi) {
+		a.unwanted[index] = mi
 		a.Log.Info("interface is left out by interfaces.include and exclude", "interface", mi.Name, "mac", mi.MAC)
 		return
 	}
+	delete(a.unwanted, index)
 	reader, err := ena.NewReader(a.Kernel, mi.Name, a.Queues)
 	if err != nil {
 		a.Log.Error("interface can't be read", "interface", mi.Name, "err", err)
@@ -97,4 +100,7 @@ func (a *Agent) newInterface(index int, mi metric.Interface, c ena.Change) {
 	})
 	a.Log.Info("reading an ENA interface", "interface", mi.Name, "mac", mi.MAC, "bus", mi.BusInfo,
 		"driver_version", mi.DriverVersion, "attached", c == ena.Attached)
+	if a.Attached != nil && mi.ENI == "" {
+		a.Attached(mi.MAC)
+	}
 }

@@ -236,6 +236,8 @@ func (a *Agent) changed(index int, mi metric.Interface, c ena.Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	at := slices.IndexFunc(a.interfaces, func(i *iface) bool { return i.index == index })
+	mi.ENI = a.enis[mi.MAC]
+	delete(a.unwanted, index)
 	if c == ena.Changed && at >= 0 && a.Want(mi) {
 		i := a.interfaces[at]
 		i.row.Interface.Link = mi.Link
@@ -253,17 +255,22 @@ func (a *Agent) changed(index int, mi metric.Interface, c ena.Change) {
 		return
 	}
 	if at >= 0 {
-		i := a.interfaces[at]
-		a.Log.Info("interface left", "interface", i.name(), "mac", mi.MAC)
-		i.left = true
-		a.window.Leave(i.row)
-		a.interfaces = slices.Delete(a.interfaces, at, at+1)
-		if !i.busy {
-			a.closeReader(i)
-		}
+		a.stopReading(at)
 	}
 	if c != ena.Left {
 		a.newInterface(index, mi, c)
+	}
+}
+
+// stopReading takes an interface out. The caller holds the lock.
+func (a *Agent) stopReading(at int) {
+	i := a.interfaces[at]
+	a.Log.Info("no longer reading an interface", "interface", i.name(), "mac", i.row.Interface.MAC)
+	i.left = true
+	a.window.Leave(i.row)
+	a.interfaces = slices.Delete(a.interfaces, at, at+1)
+	if !i.busy {
+		a.closeReader(i)
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/window"
 )
 
 // checks are the rules that tags name. They get the name of an entry of a map,
@@ -19,11 +21,14 @@ import (
 var checks = map[string]func(name, text string) error{
 	"address":     checkAddress,
 	"dimension":   checkDimension,
+	"endpoint":    checkEndpoint,
 	"glob":        checkGlob,
 	"host":        checkHost,
 	"instance id": checkInstanceID,
+	"label":       checkLabel,
 	"namespace":   checkNamespace,
 	"queue stat":  checkQueueStat,
+	"resolution":  checkResolution,
 }
 
 func checkGlob(_, text string) error {
@@ -90,11 +95,27 @@ func checkDimension(name, text string) error {
 	if strings.HasPrefix(name, ":") {
 		return fmt.Errorf("name %s begins with a colon: CloudWatch refuses that", quote(name))
 	}
-	_, metric := ena.Lookup(name)
-	if metric || slices.Contains([]string{"InstanceId", "NetworkInterfaceId", "interface", "host", "_aws"}, name) {
+	if reserved(name) {
 		return fmt.Errorf("%s is a name of enawatch's own: choose another", quote(name))
 	}
 	return checkASCII("value of "+quote(name), text, 1024)
+}
+
+// reserved reports whether a name stands at the root of an EMF document already,
+// as a member or, with or without a suffix, as a metric.
+func reserved(name string) bool {
+	if slices.Contains([]string{
+		"_aws", "InstanceId", "NetworkInterfaceId", "host", "interface", "interfaces", "interfaces_omitted",
+		"mac", "driver_version", "simulated", "start", "window_seconds",
+	}, name) {
+		return true
+	}
+	for _, suffix := range []string{"_sum", "_max", "_min", "_last"} {
+		name = strings.TrimSuffix(name, suffix)
+	}
+	_, stat := ena.Lookup(name)
+	return stat || slices.ContainsFunc(ena.Catalogue()[ena.FirstQueue:], func(e ena.Entry) bool { return e.Name == name }) ||
+		slices.ContainsFunc(window.AllDerived(), func(d window.Derived) bool { return d.Name == name })
 }
 
 func checkHost(_, text string) error { return checkASCII("name", text, 1024) }
@@ -104,6 +125,23 @@ var instanceID = regexp.MustCompile(`^i-[0-9a-f]{1,32}$`)
 func checkInstanceID(_, text string) error {
 	if !instanceID.MatchString(text) {
 		return fmt.Errorf("%s is not an instance id: write one such as i-0123456789abcdef0", quote(text))
+	}
+	return nil
+}
+
+func checkLabel(_, text string) error { return checkASCII("value", text, 1024) }
+
+func checkEndpoint(_, text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return fmt.Errorf("%s is no URL: write one such as https://monitoring.eu-west-1.amazonaws.com", quote(text))
+	}
+	return nil
+}
+
+func checkResolution(_, text string) error {
+	if text != "1" && text != "60" {
+		return fmt.Errorf("%s is no resolution of CloudWatch: write 1 or 60", quote(text))
 	}
 	return nil
 }

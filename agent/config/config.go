@@ -11,6 +11,7 @@
 //	required  "true" if it must not be empty: a string, a list
 //	check     the name of a rule in the table of checks
 //	flag      a second name of the flag
+//	short     of a group: the key below it that a single value stands for
 //
 // A pointer to a struct is a sink: nil is off. Its default, "on" or "off", is
 // for where there is no file.
@@ -32,7 +33,8 @@ type Config struct {
 	Zeros           string            `yaml:"zeros" default:"sparse" required:"true" oneof:"sparse dense" doc:"What happens to windows in which a counter did not grow. sparse publishes none but the first after a window that was not zero, which CloudWatch bills less; dense publishes all."`
 	StateDir        string            `yaml:"state_dir" default:"/var/lib/enawatch" required:"true" doc:"Directory of what must survive a restart. Only one agent may use it."`
 	Dimensions      map[string]string `yaml:"dimensions" max:"27" check:"dimension" doc:"Fixed dimensions of every metric, besides enawatch's own. CloudWatch bills each combination of values as a metric."`
-	Identity        Identity          `yaml:"identity" doc:"Who this host is, where it is not to be found out."`
+	Spool           Spool             `yaml:"spool" doc:"What is not delivered yet, in a file in state_dir. The oldest goes first where it exceeds a bound, and is counted."`
+	Identity        Identity          `yaml:"identity" short:"mode" doc:"Who this host is, where it is not to be found out."`
 	Log             Log               `yaml:"log" doc:"The log on stderr."`
 	Sinks           Sinks             `yaml:"sinks" doc:"Destinations. One is on when its key is there, even with nothing behind it."`
 }
@@ -59,10 +61,28 @@ func (i Interfaces) Match(name, mac, eni string) bool {
 	return any(i.Include) && !any(i.Exclude)
 }
 
+// Spool bounds what waits for delivery.
+type Spool struct {
+	MaxMiB int           `yaml:"max_mib" default:"64" min:"1" max:"65536" doc:"Most that waits on disk, of all sinks together, in MiB."`
+	MaxAge time.Duration `yaml:"max_age" default:"336h" min:"1m" max:"336h" doc:"Longest that data wait. CloudWatch takes none that are older than 14 days."`
+}
+
 // Identity overrides what the agent finds out about its host.
 type Identity struct {
-	Host       string `yaml:"host" check:"host" doc:"Name of this host. Empty: what the operating system says."`
-	InstanceID string `yaml:"instance_id" check:"instance id" doc:"EC2 instance id. Empty: unknown."`
+	Mode             string `yaml:"mode" default:"auto" required:"true" oneof:"auto static" doc:"auto asks IMDS at the start and when an interface is attached; static never does."`
+	Host             string `yaml:"host" check:"host" doc:"Name of this host. Empty: what Kubernetes or the operating system says."`
+	InstanceID       string `yaml:"instance_id" check:"instance id" doc:"EC2 instance id."`
+	InstanceType     string `yaml:"instance_type" check:"label" doc:"EC2 instance type."`
+	Region           string `yaml:"region" check:"label" doc:"Region that this host is in."`
+	Zone             string `yaml:"zone" check:"label" doc:"Name of its availability zone."`
+	ZoneID           string `yaml:"zone_id" check:"label" doc:"Id of its availability zone, as use1-az1."`
+	AccountID        string `yaml:"account_id" check:"label" doc:"AWS account that it is in."`
+	ImageID          string `yaml:"image_id" check:"label" doc:"AMI that it was started from."`
+	AutoScalingGroup string `yaml:"auto_scaling_group" check:"label" doc:"Its Auto Scaling group. Empty: the instance's tag, where instance metadata shows tags."`
+	Cluster          string `yaml:"cluster" check:"label" doc:"Its EKS cluster. Empty: the instance's tag, where instance metadata shows tags."`
+	Nodegroup        string `yaml:"nodegroup" check:"label" doc:"Its EKS node group. Empty: the instance's tag, where instance metadata shows tags."`
+	Node             string `yaml:"node" check:"label" doc:"Its name as a Kubernetes node. Empty: the variable NODE_NAME."`
+	Pod              string `yaml:"pod" check:"label" doc:"Name of the agent's pod. Empty: the variable POD_NAME."`
 }
 
 // Log says what is logged, and how.
@@ -73,8 +93,28 @@ type Log struct {
 
 // Sinks holds the destinations; those that are nil are off.
 type Sinks struct {
+	CloudWatch *CloudWatch `yaml:"cloudwatch" default:"off" doc:"CloudWatch metrics, by PutMetricData. Credentials come from where the AWS SDKs look: environment, shared files, SSO, web identity (IRSA), EKS Pod Identity, ECS, the instance's role."`
 	EMF        *EMF        `yaml:"emf" default:"on" doc:"CloudWatch embedded metric format: one JSON line for each window."`
 	Prometheus *Prometheus `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
+}
+
+// CloudWatch configures the sink of CloudWatch metrics.
+type CloudWatch struct {
+	Namespace         string        `yaml:"namespace" default:"ENA" required:"true" check:"namespace" doc:"CloudWatch namespace of the metrics."`
+	Region            string        `yaml:"region" check:"label" doc:"Region to publish to. Empty: AWS_REGION, the shared configuration, or the region that this host is in."`
+	Endpoint          string        `yaml:"endpoint" check:"endpoint" doc:"URL of another endpoint, as of a VPC endpoint. Empty: the region's."`
+	FIPS              bool          `yaml:"fips" default:"false" doc:"Use the region's FIPS endpoint."`
+	DualStack         bool          `yaml:"dual_stack" default:"false" doc:"Use the region's dual-stack endpoint."`
+	RoleARN           string        `yaml:"role_arn" check:"label" doc:"Role to assume, as of a central monitoring account."`
+	ExternalID        string        `yaml:"external_id" check:"label" doc:"External id that the role asks for."`
+	CAFile            string        `yaml:"ca_file" doc:"PEM file of the certificate authorities to trust besides the system's."`
+	StorageResolution int           `yaml:"storage_resolution" default:"60" min:"1" max:"60" check:"resolution" doc:"1 keeps one-second data for three hours, which alarms of 10 and 30 seconds need; 60 is standard."`
+	Rollups           []string      `yaml:"rollups" oneof:"AutoScalingGroupName ClusterName NodegroupName" doc:"Publish each metric of the instance also under these dimensions alone, summed over hosts by CloudWatch."`
+	PerInterface      bool          `yaml:"per_interface" default:"false" doc:"Publish each metric of the instance also for each interface."`
+	Compat            string        `yaml:"compat" default:"none" required:"true" oneof:"none cwagent" doc:"cwagent publishes besides what the CloudWatch agent's ethtool plugin does: namespace CWAgent, raw cumulative values."`
+	Entity            bool          `yaml:"entity" default:"true" doc:"Tell CloudWatch which instance and cluster the metrics are of."`
+	MaxSeries         int           `yaml:"max_series" default:"1000" min:"10" max:"100000" doc:"Most metrics that this host may make, so that a mistake does not make a bill."`
+	PublishJitter     time.Duration `yaml:"publish_jitter" default:"55s" min:"0s" max:"1h" doc:"A window is sent this long after its end at most; when, follows from the instance id, so that not all hosts send at once. Never longer than publish_interval."`
 }
 
 // EMF configures the sink of CloudWatch's embedded metric format.

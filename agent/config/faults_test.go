@@ -58,7 +58,12 @@ var faultTests = []struct {
 	{name: "unknown key, in other spelling", file: "Sample-Interval: 1s" + emf, want: []string{`f.yaml:1: Sample-Interval: unknown key: did you mean sample_interval?`}},
 	{name: "unknown key, known elsewhere", file: "listen: :80" + emf, want: []string{`f.yaml:1: listen: unknown key: did you mean sinks.prometheus.listen?`}},
 	{name: "unknown key, far from any", file: "log: {colour: red}" + emf, want: []string{`f.yaml:1: log.colour: unknown key: known here are level, format`}},
-	{name: "unknown sink", file: "sinks: {cloudwatch: }", want: []string{`f.yaml:1: sinks.cloudwatch: unknown key: known here are emf, prometheus`}},
+	{name: "unknown sink", file: "sinks: {statsd: }", want: []string{`f.yaml:1: sinks.statsd: unknown key: known here are cloudwatch, emf, prometheus`}},
+	{name: "identity in short, wrong", file: "identity: automatic" + emf, want: []string{`f.yaml:1: identity.mode: "automatic" is not known: write auto or static`}},
+	{name: "no such resolution", file: "sinks: {cloudwatch: {storage_resolution: 30}}", want: []string{`f.yaml:1: sinks.cloudwatch.storage_resolution: "30" is no resolution of CloudWatch: write 1 or 60`}},
+	{name: "an endpoint without scheme", file: "sinks: {cloudwatch: {endpoint: vpce-1.example}}", want: []string{`f.yaml:1: sinks.cloudwatch.endpoint: "vpce-1.example" is no URL: write one such as https://monitoring.eu-west-1.amazonaws.com`}},
+	{name: "a dimension like a member of EMF", file: "dimensions: {mac: x}" + emf, want: []string{`f.yaml:1: dimensions: "mac" is a name of enawatch's own: choose another`}},
+	{name: "a dimension like a scalar of EMF", file: "dimensions: {heartbeat_sum: x}" + emf, want: []string{`f.yaml:1: dimensions: "heartbeat_sum" is a name of enawatch's own: choose another`}},
 	{name: "same key twice", file: "zeros: dense\nzeros: x" + emf, want: []string{`f.yaml:2: zeros: is there twice, first on line 1: remove one`}},
 	{name: "same sink twice", file: "sinks:\n  emf:\n  emf: {}", want: []string{`f.yaml:3: sinks.emf: is there twice, first on line 2: remove one`}},
 	{name: "a list as key", file: "log:\n  ? [a]\n  : b\n  a b: c\ndimensions: {[a]: b}" + emf, want: []string{

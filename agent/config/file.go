@@ -83,6 +83,10 @@ func explain(err error, content []byte) (int, error) {
 
 // mapping reads the keys below k, a group or sink.
 func (l *loader) mapping(k *key, at origin, n *yaml.Node) {
+	if short := k.tag.Get("short"); short != "" && n.Kind == yaml.ScalarNode && !empty(n) {
+		l.value(k.below[slices.IndexFunc(k.below, func(b *key) bool { return b.name() == short })], at, n)
+		return
+	}
 	if empty(n) || !l.is(k.path, at, n, yaml.MappingNode, "keys below it, or {}") {
 		return
 	}

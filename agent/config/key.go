@@ -229,6 +229,9 @@ func (k *key) scalar(it item) (any, error) {
 		if n < least || n > most {
 			return nil, k.outOfRange(s)
 		}
+		if check := checks[k.tag.Get("check")]; check != nil {
+			return n, check("", s)
+		}
 		return n, nil
 	case duration:
 		return k.duration(s)

@@ -69,6 +69,13 @@ sinks: {emf: {namespace: File}}
 	}
 }
 
+func TestShortIdentity(t *testing.T) {
+	c, err := merge("f.yaml", []byte("identity: static\nsinks: {emf: }"), nil, nil)
+	if err != nil || c.Identity.Mode != "static" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestSinks(t *testing.T) {
 	emf, prometheus := Default().Sinks.EMF, Default().Sinks.Prometheus
 	tests := []struct {
@@ -76,7 +83,7 @@ func TestSinks(t *testing.T) {
 		environ, args       []string
 		want                Sinks
 	}{
-		{name: "no file", want: Sinks{emf, prometheus}},
+		{name: "no file", want: Sinks{EMF: emf, Prometheus: prometheus}},
 		{name: "nothing behind the key", path: "f", content: "sinks: {emf: }", want: Sinks{EMF: emf}},
 		{name: "null", path: "f", content: "sinks: {emf: ~}", want: Sinks{EMF: emf}},
 		{name: "empty mapping", path: "f", content: "sinks: {prometheus: {}}", want: Sinks{Prometheus: prometheus}},

@@ -11,9 +11,6 @@ import (
 	"github.com/enawatch/enawatch/agent/simulate"
 )
 
-// defaultScenario is what --simulate means without a name.
-const defaultScenario = "dns-burst"
-
 // kernelSource says where readings come from: the running kernel, or a
 // simulated device.
 type kernelSource struct{ scenario string }
@@ -25,7 +22,7 @@ func (s *kernelSource) flag(c *cobra.Command) {
 	}
 	c.Flags().StringVar(&s.scenario, "simulate", "",
 		"read a simulated device instead of this host's: `SCENARIO` is "+strings.Join(names, ", ")+" or a file")
-	c.Flags().Lookup("simulate").NoOptDefVal = defaultScenario
+	c.Flags().Lookup("simulate").NoOptDefVal = simulate.Default
 	_ = c.RegisterFlagCompletionFunc("simulate", cobra.FixedCompletions(names, cobra.ShellCompDirectiveDefault))
 }
 

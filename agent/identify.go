@@ -1,0 +1,57 @@
+package agent
+
+import (
+	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/metric"
+)
+
+// Identify changes what windows say of the host, from the open one on.
+func (a *Agent) Identify(r metric.Resource) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.Resource = r
+}
+
+// NameENI says which ENI has a MAC address, now and whenever it is attached
+// again. Want is asked anew.
+func (a *Agent) NameENI(mac, eni string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.enis[mac] = eni
+	for at := len(a.interfaces) - 1; at >= 0; at-- {
+		i := a.interfaces[at]
+		if i.row.Interface.MAC != mac {
+			continue
+		}
+		i.row.Interface.ENI = eni
+		if !a.Want(i.row.Interface) {
+			a.unwanted[i.index] = i.row.Interface
+			a.stopReading(at)
+		}
+	}
+	for index, mi := range a.unwanted {
+		if mi.MAC == mac {
+			if mi.ENI = eni; a.Want(mi) {
+				a.newInterface(index, mi, ena.Found)
+			}
+		}
+	}
+}
+
+// levels lists the raw values of the interfaces of a window, without those of
+// single queues. The caller holds the lock.
+func (a *Agent) levels(interfaces []metric.Interface) (all []metric.Level) {
+	for n, mi := range interfaces {
+		for _, i := range a.interfaces {
+			if i.row.Interface != mi {
+				continue
+			}
+			i.reader.Raw(func(name string, value uint64) {
+				if s, ok := ena.Lookup(name); ok && s < ena.FirstQueue {
+					all = append(all, metric.Level{Interface: n, Name: name, Value: value})
+				}
+			})
+		}
+	}
+	return all
+}
