@@ -14,6 +14,7 @@ func configCommand() *cobra.Command {
 		Use:   "config",
 		Short: "Check or print the configuration",
 		Args:  usageArgs(cobra.NoArgs),
+		RunE:  help,
 	}
 	c.AddCommand(configCheckCommand(), configPrintCommand())
 	return c

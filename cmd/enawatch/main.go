@@ -60,13 +60,17 @@ connections, or the 1024 packets per second of an interface to DNS, IMDS and NTP
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          usageArgs(cobra.NoArgs),
+		RunE:          help,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), onceCommand(), configCommand(), versionCommand())
+	root.AddCommand(runCommand(), onceCommand(), configCommand(), costCommand(), versionCommand())
 	return root
 }
+
+// help is what a command does that is nothing without another word.
+func help(c *cobra.Command, _ []string) error { return c.Help() }
 
 // usageArgs makes bad arguments a matter of usage.
 func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {

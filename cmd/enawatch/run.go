@@ -17,14 +17,13 @@ import (
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
-	"github.com/enawatch/enawatch/agent/sink"
-	"github.com/enawatch/enawatch/agent/sink/emf"
 	"github.com/enawatch/enawatch/agent/sink/prometheus"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
-// grace is how long the end may take: systemd and Kubernetes give 90 and 30 s.
-const grace = 10 * time.Second
+// grace is how long each step of the end may take: systemd and Kubernetes give
+// 90 and 30 s.
+const grace = 8 * time.Second
 
 func runCommand() *cobra.Command {
 	var path string
@@ -59,96 +58,69 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 		return err
 	}
 	defer kernel.Close()
-	resource, err := resourceOf(cfg, source.simulated())
+
+	who := newIdentity(cfg, source.simulated(), log)
+	out, err := openOutputs(cfg, who, stdout, log)
 	if err != nil {
 		return err
 	}
+	who.find(ctx, kernel)
+	out.start(who.resource())
 
-	var outputs []agent.Output
-	var queue *sink.Queue[*metric.Batch]
-	if cfg.Sinks.EMF != nil {
-		encoder, err := emf.NewEncoder(cfg.Sinks.EMF.Namespace, cfg.PublishInterval)
-		if err != nil {
-			return err
-		}
-		queue = sink.NewQueue("emf", emf.NewSink(stdout, encoder).Publish, log)
-		outputs = append(outputs, queue)
-	}
 	queues := config.MatchQueueStats(cfg.QueueStats...)
 	a, err := agent.New(agent.Options{
-		Kernel: kernel, Clock: window.SystemClock(), Log: log, Resource: resource,
+		Kernel: kernel, Clock: window.SystemClock(), Log: log, Resource: who.resource(),
 		Sample: cfg.SampleInterval, Publish: cfg.PublishInterval, Sparse: cfg.Zeros == "sparse",
 		Want:   func(i metric.Interface) bool { return cfg.Interfaces.Match(i.Name, i.MAC, i.ENI) },
 		Queues: func(s ena.Stat) bool { return slices.Contains(queues, s) },
-		Store:  &agent.Memory{}, Outputs: outputs,
+		Store:  out.store, Outputs: out.direct, Levels: out.levels, Attached: who.attached,
 	})
 	if err != nil {
 		return err
 	}
-
-	if p := cfg.Sinks.Prometheus; p != nil {
-		server, err := prometheus.New(prometheus.Options{
-			Listen: p.Listen, WebConfigFile: p.WebConfigFile, Names: p.Names,
-			Snapshot: snapshot(a, queue), Health: a.Healthy, Ready: a.Ready,
-			Version: version, Revision: buildRevision(), Logger: log,
-		})
-		if err != nil {
-			return &exitError{exitUsage, err}
-		}
-		if err := server.Start(); err != nil {
-			return err
-		}
-		log.Info("serving /metrics, /healthz and /readyz", "address", server.Addr().String())
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-			defer cancel()
-			if err := server.Shutdown(ctx); err != nil {
-				log.Error(err.Error())
-			}
-		}()
+	stopSearch := who.follow(ctx, a)
+	defer stopSearch()
+	stopServer, err := serve(cfg.Sinks.Prometheus, a, out, log)
+	if err != nil {
+		return err
 	}
+	defer stopServer()
 
-	log.Info("enawatch is running", "version", version, "host", resource.Host,
+	log.Info("enawatch is running", "version", version, "host", who.resource().Host,
 		"sample_interval", cfg.SampleInterval, "publish_interval", cfg.PublishInterval)
 	a.Run(ctx, grace)
 	log.Info("stopping: the open window is closed")
-	if queue != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		queue.Close(ctx)
-	}
+	out.close()
 	return nil
 }
 
-// snapshot adds what the sinks count to what the agent does.
-func snapshot(a *agent.Agent, queue *sink.Queue[*metric.Batch]) func() *metric.Snapshot {
-	return func() *metric.Snapshot {
-		s := a.Snapshot()
-		if queue != nil {
-			s.Self = append(s.Self, queue.Self()...)
-		}
-		return s
+// serve starts the HTTP endpoint, if p is not nil, and returns what stops it.
+func serve(p *config.Prometheus, a *agent.Agent, out *outputs, log *slog.Logger) (stop func(), err error) {
+	if p == nil {
+		return func() {}, nil
 	}
-}
-
-// resourceOf names this host.
-func resourceOf(cfg *config.Config, simulated bool) (metric.Resource, error) {
-	r := metric.Resource{Host: cfg.Identity.Host, InstanceID: cfg.Identity.InstanceID, Simulated: simulated}
-	if r.Host == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			return r, fmt.Errorf("find the host's name: %w: set identity.host", err)
-		}
-		r.Host = host
-	}
-	for name, value := range cfg.Dimensions {
-		r.Dimensions = append(r.Dimensions, metric.Dimension{Name: name, Value: value})
-	}
-	slices.SortFunc(r.Dimensions, func(a, b metric.Dimension) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
+	server, err := prometheus.New(prometheus.Options{
+		Listen: p.Listen, WebConfigFile: p.WebConfigFile, Names: p.Names,
+		Snapshot: func() *metric.Snapshot {
+			s := a.Snapshot()
+			s.Self = append(s.Self, out.self()...)
+			return s
+		},
+		Health: a.Healthy, Ready: a.Ready,
+		Version: version, Revision: buildRevision(), Logger: log,
 	})
-	return r, nil
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	if err := server.Start(); err != nil {
+		return nil, err
+	}
+	log.Info("serving /metrics, /healthz and /readyz", "address", server.Addr().String())
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			log.Error(fmt.Sprint(err))
+		}
+	}, nil
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/enawatch/enawatch/agent/config"
+	"github.com/enawatch/enawatch/agent/cost"
+	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/metric"
+)
+
+func costCommand() *cobra.Command {
+	var path string
+	var asJSON bool
+	in := cost.Default()
+	groups := 1
+	c := &cobra.Command{
+		Use:   "cost",
+		Short: "Print what a configuration costs a month at AWS",
+		Long: `Print what the effective configuration costs a month at AWS, line by line, with
+zeros: dense beside sparse, and the assumptions and the date of the prices below.
+EMF on stdout is priced as if CloudWatch Logs took it.`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := config.Load(path, os.Environ(), c.Flags())
+			if err != nil {
+				return err
+			}
+			report, err := cost.Estimate(priced(in, cfg, groups))
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			if !asJSON {
+				return report.WriteText(c.OutOrStdout())
+			}
+			e := json.NewEncoder(c.OutOrStdout())
+			e.SetIndent("", "  ")
+			return e.Encode(report)
+		},
+	}
+	f := c.Flags()
+	f.IntVar(&in.Hosts, "hosts", 1, "hosts in the account and region")
+	f.IntVar(&in.Interfaces, "interfaces", 1, "ENA interfaces of each host")
+	f.IntVar(&groups, "groups", 1, "values of each roll-up dimension among the hosts")
+	f.IntVar(&in.BusyHours, "busy-hours", in.BusyHours, "hours of a month in which a host exceeds its allowances")
+	f.IntVar(&in.FaultHours, "fault-hours", in.FaultHours, "hours of a month in which another counter grows")
+	f.BoolVar(&in.FreeTier, "free-tier", false, "take off what AWS gives each account for free")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	configFlags(c, &path)
+	return c
+}
+
+// priced returns what of a configuration has a price.
+func priced(in cost.Config, cfg *config.Config, groups int) cost.Config {
+	in.Publish, in.Sample, in.Sparse = cfg.PublishInterval, cfg.SampleInterval, cfg.Zeros == "sparse"
+	in.Stats = append(cost.Stats(ena.Device, ena.Driver, ena.AdminQueue), config.MatchQueueStats(cfg.QueueStats...)...)
+	for name, value := range cfg.Dimensions {
+		in.Dimensions = append(in.Dimensions, metric.Dimension{Name: name, Value: value})
+	}
+	in.CloudWatch, in.EMF = nil, nil
+	if c := cfg.Sinks.CloudWatch; c != nil {
+		in.CloudWatch = &cost.CloudWatch{PerInterface: c.PerInterface, HighResolution: c.StorageResolution == 1}
+		for _, d := range c.Rollups {
+			in.CloudWatch.Rollups = append(in.CloudWatch.Rollups, cost.Rollup{Dimension: d, Groups: groups})
+		}
+	}
+	if e := cfg.Sinks.EMF; e != nil {
+		in.EMF = &cost.EMF{Namespace: e.Namespace, RetentionDays: 30}
+	}
+	return in
+}

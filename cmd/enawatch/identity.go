@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/enawatch/enawatch/agent"
+	"github.com/enawatch/enawatch/agent/config"
+	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/identity"
+	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
+)
+
+// whoami is who this host is, as far as that is known by now.
+type whoami struct {
+	resolver  *identity.Resolver
+	fixed     []metric.Dimension
+	simulated bool
+	log       *slog.Logger
+
+	mu   sync.Mutex
+	host identity.Host
+	enis []identity.ENI
+}
+
+func newIdentity(cfg *config.Config, simulated bool, log *slog.Logger) *whoami {
+	i := cfg.Identity
+	w := &whoami{
+		simulated: simulated, log: log,
+		resolver: identity.New(identity.Options{
+			Static: simulated || i.Mode == "static",
+			Host: identity.Host{
+				Hostname: i.Host, InstanceID: i.InstanceID, InstanceType: i.InstanceType, Region: i.Region, Zone: i.Zone,
+				ZoneID: i.ZoneID, AccountID: i.AccountID, ImageID: i.ImageID, AutoScalingGroup: i.AutoScalingGroup,
+				Cluster: i.Cluster, Nodegroup: i.Nodegroup, Node: i.Node, Pod: i.Pod,
+			},
+		}),
+	}
+	for name, value := range cfg.Dimensions {
+		w.fixed = append(w.fixed, metric.Dimension{Name: name, Value: value})
+	}
+	slices.SortFunc(w.fixed, func(a, b metric.Dimension) int { return strings.Compare(a.Name, b.Name) })
+	return w
+}
+
+// find asks once, for two seconds at most. A kernel that can't list its devices
+// is the agent's to complain of.
+func (w *whoami) find(ctx context.Context, kernel ena.Kernel) {
+	var macs []string
+	_ = ena.NewWatcher(kernel).Poll(true, func(_ int, i metric.Interface, _ ena.Change) { macs = append(macs, i.MAC) })
+	host, enis, warnings := w.resolver.Find(ctx, macs...)
+	for _, err := range warnings {
+		w.log.Warn(err.Error())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.host, w.enis = host, enis
+	w.log.Info("this host", "is", host)
+}
+
+// follow tells the agent what was found and what is found from now on, until
+// the function that it returns is called.
+func (w *whoami) follow(ctx context.Context, a *agent.Agent) (stop func()) {
+	for _, e := range w.enis {
+		a.NameENI(e.MAC, e.ID)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.resolver.Run(ctx, func(u identity.Update) {
+			for _, err := range u.Errs {
+				w.log.Warn(err.Error())
+			}
+			if u.Host != nil {
+				w.mu.Lock()
+				w.host = *u.Host
+				w.mu.Unlock()
+				a.Identify(w.resource())
+				w.log.Info("more is known of this host", "is", *u.Host)
+			}
+			for _, e := range u.ENIs {
+				a.NameENI(e.MAC, e.ID)
+			}
+		})
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// attached has the ENI of a new interface looked up.
+func (w *whoami) attached(mac string) {
+	known := slices.ContainsFunc(w.enis, func(e identity.ENI) bool { return e.MAC == mac })
+	if !known {
+		w.resolver.Resolve(mac)
+	}
+}
+
+func (w *whoami) known() identity.Host {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.host
+}
+
+// resource is the host as windows name it.
+func (w *whoami) resource() metric.Resource {
+	h := w.known()
+	return metric.Resource{Host: h.Hostname, InstanceID: h.InstanceID, Dimensions: w.fixed, Simulated: w.simulated}
+}
+
+// cloudWatchHost is the host as CloudWatch's dimensions and entity name it.
+func (w *whoami) cloudWatchHost() cloudwatch.Host {
+	h := w.known()
+	return cloudwatch.Host{
+		AutoScalingGroup: h.AutoScalingGroup, Cluster: h.Cluster, Nodegroup: h.Nodegroup,
+		Node: h.Node, ImageID: h.ImageID, InstanceType: h.InstanceType,
+	}
+}
+
+func (w *whoami) region(context.Context) (string, error) { return w.known().Region, nil }
