@@ -322,3 +322,41 @@ steps:
 		}
 	})
 }
+
+// A clock that jumps neither loses nor doubles a delta.
+func TestClockSteps(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour} {
+		t.Run(step.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				clock := window.SystemClock()
+				wall, off := clock.Wall, time.Duration(0)
+				jump := time.Now().Add(14500 * time.Millisecond)
+				clock.Wall = func() time.Time {
+					if time.Now().After(jump) {
+						off = step
+					}
+					return wall().Add(off)
+				}
+				h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 9}}
+steps:
+- {at: 1500ms, rate: {bw_in_allowance_exceeded: 3}, for: 40s}
+`), func(o *Options) { o.Clock = clock })
+				h.run(t, 50*time.Second)
+				h.conserved(t)
+				var length time.Duration
+				for _, b := range h.out.batches {
+					length += b.Length
+				}
+				if length < 49*time.Second || length > 51*time.Second {
+					t.Errorf("windows of %v together, want 50 s", length)
+				}
+				last := h.out.batches[len(h.out.batches)-1]
+				if off := last.Start.Add(last.Length).Sub(clock.Wall()).Abs(); off > time.Second {
+					t.Errorf("the last window ends %v off the clock", off)
+				}
+			})
+		})
+	}
+}

@@ -21,7 +21,7 @@ func TestConservation(t *testing.T) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
 			t.Parallel()
-			out, ledger := underRig(t, file, "run", "--config", config(t, "sinks: {emf: {}}"), "--publish-interval", "5s")
+			out, ledger := underRig(t, file, "run", "--sinks.emf", "--sinks.prometheus=false", "--publish-interval", "5s", "--identity.mode", "static", "--state-dir", t.TempDir())
 			p := publishedBy(t, out)
 			var failed int
 			for _, d := range ledger.Devices {

@@ -52,16 +52,6 @@ func build(m *testing.M) int {
 	return m.Run()
 }
 
-// config writes a configuration file.
-func config(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "enawatch.yaml")
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // underRig runs the agent on a scenario until that is done, and returns its
 // stdout and what truly happened.
 func underRig(t *testing.T, scenario string, args ...string) ([]byte, simulate.Ledger) {

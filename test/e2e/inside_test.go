@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,13 +9,66 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"testing"
 	"time"
 )
 
 // insideVariable makes the test binary a child of the rig, inside its network
-// namespace, where it runs several readers side by side. Its value is the path
-// of the agent.
+// namespace. Its value is an errand.
 const insideVariable = "E2E_INSIDE"
+
+// errand is what the test binary does inside a rig.
+type errand struct {
+	Do    string // a key of errands
+	Agent string // path of the program under test
+	Dir   string // state directory
+	Seed  uint64
+	// Script is what is done to Dir first.
+	Script string
+}
+
+var errands = map[string]func(errand){
+	"readers":    compareReaders,
+	"soak":       soak,
+	"disk":       onBadDisk,
+	"imds":       besideIMDS,
+	"black hole": inBlackHole,
+}
+
+func inside(text string) {
+	var e errand
+	must(json.Unmarshal([]byte(text), &e))
+	errands[e.Do](e)
+}
+
+// runErrand runs e in a rig of its own, and unmarshals what it prints into out.
+func runErrand(t *testing.T, e errand, out any, rig ...string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Agent = agentPath
+	text, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	c := exec.Command(rigPath, append(rig, "--", self)...)
+	c.Env = append(os.Environ(), insideVariable+"="+string(text))
+	c.Stdout, c.Stderr = &stdout, &stderr
+	if err := c.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr.String())
+	}
+	if err := json.Unmarshal(stdout.Bytes(), out); err != nil {
+		t.Fatalf("%v in %s", err, stdout.String())
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("stderr:\n%s", stderr.String())
+		}
+	})
+}
 
 const (
 	agentAddress        = "127.0.0.1:9109"
@@ -26,15 +80,15 @@ type readers struct {
 	Agent, NodeExporter, Ethtool string
 }
 
-// inside runs agent and node_exporter, asks both and ethtool, and prints what
-// they said.
-func inside(agent string) {
+// compareReaders runs agent and node_exporter, asks both and ethtool, and prints
+// what they said.
+func compareReaders(e errand) {
 	// node_exporter ends with the context; the agent is asked to, below.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var programs []*exec.Cmd
 	for _, args := range [][]string{
-		{agent, "run", "--sinks.prometheus.listen", agentAddress, "--sinks.emf=false", "--log.level", "warn"},
+		{e.Agent, "run", "--identity.mode", "static", "--state-dir", e.Dir, "--sinks.prometheus.listen", agentAddress, "--sinks.emf=false", "--log.level", "warn"},
 		{"prometheus-node-exporter", "--collector.disable-defaults", "--collector.ethtool",
 			"--collector.ethtool.device-include=^ens[0-9]+$", "--web.listen-address=" + nodeExporterAddress, "--log.level=error"},
 	} {

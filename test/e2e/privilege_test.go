@@ -26,7 +26,7 @@ findmnt -rno TARGET | while read -r m; do mount -o remount,bind,ro "$m" 2>/dev/n
 mount -o remount,rw "$1"
 ! touch "$2/probe" 2>/dev/null
 set +e
-"$3" --uid 65534 --ledger "$1/ledger.json" --stop-when-done --scenario "$4" -- "$5" run --sinks.emf --publish-interval 2s
+"$3" --uid 65534 --ledger "$1/ledger.json" --stop-when-done --scenario "$4" -- "$5" run --sinks.emf --sinks.prometheus=false --publish-interval 2s --identity.mode static
 code=$?
 cat "$1/ledger.json" >&3
 exit $code`

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -32,10 +30,6 @@ func linesOf(text, prefix string) (lines []string) {
 // agent says the same: whoever comes from there loses nothing.
 func TestSaysWhatTheOthersSay(t *testing.T) {
 	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, driver := range []string{"upstream-6.1", "2.8.1", "2.17.0"} {
 		t.Run(driver, func(t *testing.T) {
 			t.Parallel()
@@ -51,21 +45,12 @@ devices:
 			if err := os.WriteFile(scenario, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			var stdout, stderr bytes.Buffer
-			c := exec.Command(rigPath, "--scenario", scenario, "--", self)
-			c.Env = append(os.Environ(), insideVariable+"="+agentPath)
-			c.Stdout, c.Stderr = &stdout, &stderr
-			if err := c.Run(); err != nil {
-				t.Fatalf("%v\n%s", err, stderr.String())
-			}
 			var r readers
-			if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-				t.Fatalf("%v in %s", err, stdout.String())
-			}
+			runErrand(t, errand{Do: "readers", Dir: t.TempDir()}, &r, "--scenario", scenario)
 
 			want := linesOf(r.NodeExporter, "node_ethtool_")
 			if len(want) < 100 {
-				t.Fatalf("node_exporter has %d lines only:\n%s\n%s", len(want), r.NodeExporter, stderr.String())
+				t.Fatalf("node_exporter has %d lines only:\n%s", len(want), r.NodeExporter)
 			}
 			if diff := cmp.Diff(want, linesOf(r.Agent, "node_ethtool_")); diff != "" {
 				t.Errorf("node_exporter (-) and the agent (+)\n%s", diff)
