@@ -64,6 +64,14 @@ func (s *Store) openFile() error {
 			return err
 		}
 		return s.db.View(func(tx *bolt.Tx) (err error) {
+			// What waits for a sink that is off now counts too, and ages.
+			err = tx.Bucket(bucketSpool).ForEachBucket(func(name []byte) error {
+				s.queue(string(name))
+				return nil
+			})
+			if err != nil {
+				return err
+			}
 			for _, q := range s.order {
 				q.load(tx)
 			}

@@ -71,6 +71,10 @@ type Queue struct {
 func (s *Store) Queue(name string) *Queue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.queue(name)
+}
+
+func (s *Store) queue(name string) *Queue {
 	if q, ok := s.queues[name]; ok {
 		return q
 	}
@@ -80,13 +84,6 @@ func (s *Store) Queue(name string) *Queue {
 	}
 	s.queues[name] = q
 	s.order = append(s.order, q)
-	if s.db != nil {
-		if err := s.guard(func() error {
-			return s.db.View(func(tx *bolt.Tx) error { q.load(tx); return nil })
-		}); err != nil {
-			s.failed(err)
-		}
-	}
 	return q
 }
 

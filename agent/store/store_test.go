@@ -356,3 +356,21 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// What waits for a sink that is no longer configured ages like the rest.
+func TestSinkThatIsOffKeepsItsBounds(t *testing.T) {
+	b := newBed(t)
+	s := b.open(t, nil)
+	s.Queue("cw")
+	commit(t, s, items(b.item(0)))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.now = noon.Add(DefaultMaxAge + time.Hour)
+	s = b.open(t, nil)
+	defer s.Close()
+	commit(t, s, nil)
+	if q := s.Queue("cw"); q.disk.items != 0 || q.dropped[DroppedOld] != 1 {
+		t.Errorf("%d items wait, dropped %v", q.disk.items, q.dropped)
+	}
+}

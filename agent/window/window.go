@@ -24,7 +24,6 @@ type Window struct {
 	free    [][]uint64 // sample storage of closed windows
 
 	observed, missed, suspect uint64 // seconds, seconds, readings
-	late                      bool   // some interface was not read this second
 }
 
 // New returns an empty window of at most samples seconds. If sparse, metrics

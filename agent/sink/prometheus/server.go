@@ -112,13 +112,20 @@ func (s *Server) Start() error {
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
-		err := web.Serve(l, s.http, &web.FlagConfig{WebConfigFile: &s.webConfigFile}, s.log)
+		err := web.Serve(l, s.http, &web.FlagConfig{WebConfigFile: &s.webConfigFile}, slog.New(warnings{s.log.Handler()}))
 		l.Close() // Serve leaves it open if the web configuration went bad since New.
 		if !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the HTTP endpoint stopped; metrics are not served until the agent is restarted", "err", err)
 		}
 	}()
 	return nil
+}
+
+// warnings is a log without what the toolkit says at every start.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
 }
 
 func listenRemedy(err error) string {
