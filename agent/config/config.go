@@ -112,6 +112,7 @@ type CloudWatch struct {
 	Rollups           []string      `yaml:"rollups" oneof:"AutoScalingGroupName ClusterName NodegroupName" doc:"Publish each metric of the instance also under these dimensions alone, summed over hosts by CloudWatch."`
 	PerInterface      bool          `yaml:"per_interface" default:"false" doc:"Publish each metric of the instance also for each interface."`
 	Compat            string        `yaml:"compat" default:"none" required:"true" oneof:"none cwagent" doc:"cwagent publishes besides what the CloudWatch agent's ethtool plugin does: namespace CWAgent, raw cumulative values."`
+	CWAgentDimensions []string      `yaml:"cwagent_dimensions" default:"InstanceId,ImageId,InstanceType,AutoScalingGroupName" oneof:"InstanceId ImageId InstanceType AutoScalingGroupName" doc:"With compat: cwagent, what that agent's append_dimensions listed: existing alarms match only the same set."`
 	Entity            bool          `yaml:"entity" default:"true" doc:"Tell CloudWatch which instance and cluster the metrics are of."`
 	MaxSeries         int           `yaml:"max_series" default:"1000" min:"10" max:"100000" doc:"Most metrics that this host may make, so that a mistake does not make a bill."`
 	PublishJitter     time.Duration `yaml:"publish_jitter" default:"55s" min:"0s" max:"1h" doc:"A window is sent this long after its end at most; when, follows from the instance id, so that not all hosts send at once. Never longer than publish_interval."`

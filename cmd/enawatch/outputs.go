@@ -74,7 +74,7 @@ func newCloudWatch(cfg *config.Config, who *whoami, log *slog.Logger) (*cloudwat
 	return cloudwatch.New(cloudwatch.Options{
 		Namespace: c.Namespace, Region: c.Region, FindRegion: who.region, Endpoint: c.Endpoint, FIPS: c.FIPS, DualStack: c.DualStack,
 		RoleARN: c.RoleARN, ExternalID: c.ExternalID, CAFile: c.CAFile,
-		Resolution: c.StorageResolution, PerInterface: c.PerInterface, Rollups: c.Rollups, CompatCWAgent: c.Compat == "cwagent",
+		Resolution: c.StorageResolution, PerInterface: c.PerInterface, Rollups: c.Rollups, CompatCWAgent: c.Compat == "cwagent", CWAgentDimensions: c.CWAgentDimensions,
 		Entity: c.Entity, MaxSeries: c.MaxSeries, Host: who.cloudWatchHost,
 		Simulated: who.simulated, DisableIMDS: cfg.Identity.Mode == "static", Log: log,
 	})
