@@ -18,7 +18,7 @@ build: ## Build bin/enawatch, one static binary
 
 run: build ## Build, then run the agent here: EMF on stdout, /metrics on 127.0.0.1:9109
 	@if bin/enawatch once >/dev/null 2>&1; then \
-	  exec bin/enawatch run --publish-interval=10s; \
+	  exec bin/enawatch run --publish-interval=10s --state-dir=bin/state; \
 	else \
 	  echo "This machine has no ENA interface: running on a simulated one (dns-burst)." >&2; \
 	  exec bin/enawatch run --publish-interval=10s --simulate=dns-burst; \

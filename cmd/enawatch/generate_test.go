@@ -44,7 +44,10 @@ func TestManPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(pages[f.Name()], string(got)); diff != "" {
+		want, ok := pages[f.Name()]
+		if !ok {
+			t.Errorf("%s is no command's page: run make generate", f.Name())
+		} else if diff := cmp.Diff(want, string(got)); diff != "" {
 			t.Errorf("%s is stale, run make generate (-want +got):\n%s", f.Name(), diff)
 		}
 		delete(pages, f.Name())
