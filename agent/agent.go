@@ -66,9 +66,9 @@ type Agent struct {
 	schedule *window.Schedule
 	// interfaces are those that are read, in the order of arrival.
 	interfaces []*iface
-	// unwanted are those that Want left out, by index, and enis what NameENI
+	// unwanted are those that are not read, by index, and enis what NameENI
 	// said, by MAC.
-	unwanted map[int]metric.Interface
+	unwanted map[int]sighting
 	enis     map[string]string
 	loop     loop
 	counts   counts
@@ -96,7 +96,7 @@ func New(o Options) (*Agent, error) {
 		return nil, fmt.Errorf("load the baselines: %w", err)
 	}
 	return &Agent{
-		Options: o, unwanted: map[int]metric.Interface{}, enis: map[string]string{},
+		Options: o, unwanted: map[int]sighting{}, enis: map[string]string{},
 		watcher: ena.NewWatcher(o.Kernel),
 		tracker: delta.NewTracker(bootID, baselines),
 		window:  window.New(int(o.Publish/o.Sample), o.Sparse),
@@ -126,8 +126,9 @@ func (a *Agent) closeWindow(t window.Tick) {
 		b.Levels = a.levels(b.Interfaces)
 	}
 	a.counts.windows++
-	a.tracker.Forget(a.now().Add(-forgetAfter), a.present)
-	a.commits.Publish(commit{a.tracker.Baselines(), b})
+	end := t.Start.Add(t.Length)
+	a.commits.Publish(commit{a.tracker.Baselines(end), b})
+	a.tracker.Forget(end.Add(-forgetAfter), a.present, func(k delta.Key) { delete(a.enis, k.MAC) })
 	for _, o := range a.Outputs {
 		o.Publish(b)
 	}

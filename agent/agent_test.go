@@ -360,3 +360,90 @@ steps:
 		})
 	}
 }
+
+// A device that is always slower than the limit is read all the same, without a
+// line in the log for each reading.
+func TestSteadilySlowDevice(t *testing.T) {
+	for _, delay := range []string{"150ms", "950ms", "1500ms"} {
+		t.Run(delay, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0}
+steps:
+- {at: 2500ms, fault: {delay: `+delay+`}}
+- {at: 5s, rate: {pps_allowance_exceeded: 7}, for: 60s}
+`), nil)
+				h.run(t, 200*time.Second)
+				h.conserved(t)
+				if n := strings.Count(h.log.String(), "in time"); n != 1 {
+					t.Errorf("said %d times, want once", n)
+				}
+				if got := h.out.sum("heartbeat")[""]; delay == "150ms" && got < 90 {
+					t.Errorf("only %d seconds were observed", got)
+				}
+				if spared := strings.Contains(h.log.String(), "every=10s"); spared != (delay == "1500ms") {
+					t.Errorf("spared: %v", spared)
+				}
+			})
+		})
+	}
+}
+
+// An interface that is wanted by its ENI's id is looked up although it is not
+// wanted yet, and its first drops count.
+func TestHotAttachIsWantedByENI(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h *host
+		h = on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, attached: false}
+steps:
+- {at: 2500ms, attach: true}
+- {at: 2600ms, add: {pps_allowance_exceeded: 41}}
+- {at: 9500ms, add: {pps_allowance_exceeded: 1}}
+`), func(o *Options) {
+			o.Want = func(i metric.Interface) bool { return i.ENI == "eni-1" }
+			o.Attached = func(mac string) {
+				time.AfterFunc(4*time.Second, func() { h.agent.NameENI(mac, "eni-1") })
+			}
+		})
+		h.run(t, 15*time.Second)
+		h.conserved(t)
+	})
+}
+
+// slowList is a kernel that takes its time to list its devices.
+type slowList struct{ ena.Kernel }
+
+func (k slowList) Links() ([]ena.Link, error) {
+	time.Sleep(300 * time.Millisecond)
+	return k.Kernel.Links()
+}
+
+func TestNotReadyBeforeTheFirstList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, "devices: [{name: ens5, driver: 2.17.0}]\n"), func(o *Options) { o.Kernel = slowList{o.Kernel} })
+		time.AfterFunc(200*time.Millisecond, func() {
+			if h.agent.Ready() == nil {
+				t.Error("ready before the first list")
+			}
+		})
+		h.run(t, 5*time.Second)
+		if strings.Contains(h.log.String(), "no ENA interface") || h.agent.Ready() != nil {
+			t.Errorf("log:\n%s", h.log.String())
+		}
+	})
+}
+
+// Whoever asks after the end is told that nothing is read any more.
+func TestSnapshotAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, "devices: [{name: ens5, driver: 2.17.0}]\n"), nil)
+		h.run(t, 5*time.Second)
+		if s := h.agent.Snapshot(); len(s.Interfaces) != 0 {
+			t.Errorf("interfaces %+v", s.Interfaces)
+		}
+		h.agent.NameENI("06:00:00:00:00:05", "eni-1")
+	})
+}

@@ -17,6 +17,9 @@ func (a *Agent) Identify(r metric.Resource) {
 func (a *Agent) NameENI(mac, eni string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.loop.last {
+		return // nothing is read any more
+	}
 	a.enis[mac] = eni
 	for at := len(a.interfaces) - 1; at >= 0; at-- {
 		i := a.interfaces[at]
@@ -25,17 +28,11 @@ func (a *Agent) NameENI(mac, eni string) {
 		}
 		i.row.Interface.ENI = eni
 		if !a.Want(i.row.Interface) {
-			a.unwanted[i.index] = i.row.Interface
+			a.unwanted[i.index] = sighting{ena.Netdev{Index: i.index, Interface: i.row.Interface, Driver: i.driver}, ena.Found}
 			a.stopReading(at)
 		}
 	}
-	for index, mi := range a.unwanted {
-		if mi.MAC == mac {
-			if mi.ENI = eni; a.Want(mi) {
-				a.newInterface(index, mi, ena.Found)
-			}
-		}
-	}
+	a.reconsider(mac)
 }
 
 // levels lists the raw values of the interfaces of a window, without those of

@@ -5,7 +5,6 @@ import (
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
-	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -20,8 +19,9 @@ type iface struct {
 	// reading is the newest one, until it is observed; took is how long it took.
 	reading ena.Reading
 	took    time.Duration
-	unread  bool // there is no new reading
+	fresh   bool // the reading is not observed yet
 	busy    bool // a goroutine is in the kernel for it
+	blocked bool // the kernel held it up, and that was said
 	left    bool // it is gone; whoever is busy with it closes it
 	stale   bool // it was renamed while it was read
 
@@ -73,34 +73,56 @@ func (p *pace) interval() time.Duration {
 	return paces[min(p.bad/badLimit, len(paces)-1)]
 }
 
-// due reports whether a tick of the given length reads the interface.
+// due reports whether a tick of the given length reads the interface. A late
+// reading is observed before the next one is made.
 func (i *iface) due(now, sample time.Duration) bool {
-	return !i.busy && !i.left && i.pace.next <= now+sample/2
+	return i.free() && i.pace.next <= now+sample/2
+}
+
+func (i *iface) free() bool { return !i.busy && !i.left && !i.fresh }
+
+// sighting is an interface that is not read.
+type sighting struct {
+	netdev ena.Netdev
+	change ena.Change
 }
 
 // newInterface starts to read an interface that was found. The caller holds the
 // lock.
-func (a *Agent) newInterface(index int, mi metric.Interface, c ena.Change) {
-	mi.ENI = a.enis[mi.MAC]
+func (a *Agent) newInterface(n ena.Netdev, c ena.Change) {
+	mi := n.Interface
+	if a.Attached != nil && mi.ENI == "" {
+		a.Attached(mi.MAC)
+	}
 	if !a.Want(mi) {
-		a.unwanted[index] = mi
+		a.unwanted[n.Index] = sighting{n, c}
 		a.Log.Info("interface is left out by interfaces.include and exclude", "interface", mi.Name, "mac", mi.MAC)
 		return
 	}
-	delete(a.unwanted, index)
 	reader, err := ena.NewReader(a.Kernel, mi.Name, a.Queues)
 	if err != nil {
-		a.Log.Error("interface can't be read", "interface", mi.Name, "err", err)
+		a.unwanted[n.Index] = sighting{n, c}
+		a.Log.Error("interface can't be read; will try again", "interface", mi.Name, "every", rescanEvery, "err", err)
 		return
 	}
 	a.interfaces = append(a.interfaces, &iface{
-		index: index, driver: a.watcher.Driver(index), reader: reader, unread: true,
-		life: a.tracker.Life(mi, index, c == ena.Attached),
+		index: n.Index, driver: n.Driver, reader: reader,
+		life: a.tracker.Life(mi, n.Index, c == ena.Attached),
 		row:  a.window.Add(mi),
 	})
 	a.Log.Info("reading an ENA interface", "interface", mi.Name, "mac", mi.MAC, "bus", mi.BusInfo,
 		"driver_version", mi.DriverVersion, "attached", c == ena.Attached)
-	if a.Attached != nil && mi.ENI == "" {
-		a.Attached(mi.MAC)
+}
+
+// reconsider reads the interfaces that were left out and are wanted now: those
+// with a MAC address, or all. The caller holds the lock.
+func (a *Agent) reconsider(mac string) {
+	for index, s := range a.unwanted {
+		mi := &s.netdev.Interface
+		mi.ENI = a.enis[mi.MAC]
+		if (mac == "" || mi.MAC == mac) && a.Want(*mi) {
+			delete(a.unwanted, index)
+			a.newInterface(s.netdev, s.change)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -29,9 +30,12 @@ type loop struct {
 	guard     *time.Timer
 	done      chan struct{}
 
-	polling  bool                                    // some goroutine is asking for the device list
-	onChange func(int, metric.Interface, ena.Change) // changed, made a function value once
-	rescan   time.Duration
+	polling   bool                         // some goroutine is asking for the device list
+	listed    bool                         // it was answered once
+	blocked   bool                         // the kernel held it up, and that was said
+	complaint string                       // what was said last of its errors
+	onChange  func(ena.Netdev, ena.Change) // changed, made a function value once
+	rescan    time.Duration
 }
 
 // rescanEvery is how often all devices are listed although no event asked for it.
@@ -93,7 +97,7 @@ func (a *Agent) readAll(turn int) bool {
 	now := a.Clock.Mono()
 	a.loop.todo = a.loop.todo[:0]
 	for _, i := range a.interfaces {
-		if i.due(now, a.Sample) || a.loop.last && !i.busy && !i.left {
+		if i.due(now, a.Sample) || a.loop.last && i.free() {
 			a.loop.todo = append(a.loop.todo, i)
 		}
 	}
@@ -146,7 +150,8 @@ func (a *Agent) handIn(turn int, i *iface, r ena.Reading, start time.Duration) b
 	defer a.mu.Unlock()
 	i.busy = false
 	i.took = a.Clock.Mono() - start
-	i.reading, i.unread = r, i.stale
+	i.blocked = i.blocked && i.took >= readLimit
+	i.reading, i.fresh = r, !i.stale
 	if i.stale {
 		i.stale = false
 		i.reader.Rename(i.name())
@@ -183,12 +188,15 @@ func (a *Agent) takeOver(ctx context.Context) {
 		}
 		return
 	}
-	name := "the list of devices"
-	if a.loop.at != nil {
-		name = a.loop.at.name()
+	name, said := "the list of devices", &a.loop.blocked
+	if i := a.loop.at; i != nil {
+		name, said = i.name(), &i.blocked
 	}
 	a.counts.blocked++
-	a.Log.Warn("the kernel does not answer: going on without it", "waiting_for", name, "limit", readLimit)
+	if !*said {
+		*said = true
+		a.Log.Warn("the kernel does not answer in time: going on without it", "waiting_for", name, "limit", readLimit)
+	}
 	a.loop.turn++
 	a.loop.busy = false
 	go a.run(ctx, a.loop.turn, false)
@@ -202,10 +210,10 @@ func (a *Agent) poll(turn int) bool {
 		a.mu.Unlock()
 		return true
 	}
-	now := a.Clock.Mono()
-	rescan := now >= a.loop.rescan
+	began := a.Clock.Mono()
+	rescan := began >= a.loop.rescan
 	if rescan {
-		a.loop.rescan = now + rescanEvery
+		a.loop.rescan = began + rescanEvery
 	}
 	a.loop.polling = true
 	a.begin(nil)
@@ -216,55 +224,80 @@ func (a *Agent) poll(turn int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.loop.polling = false
-	if err != nil {
-		a.counts.pollErrors++
-		a.Log.Warn("could not look for interfaces; will list them again", "err", err)
-		a.loop.rescan = min(a.loop.rescan, a.Clock.Mono()+paces[1])
-	}
-	if rescan {
-		for _, i := range a.interfaces {
-			if !i.busy {
-				i.reader.Refresh()
-			}
-		}
-	}
+	a.loop.blocked = a.loop.blocked && a.Clock.Mono()-began >= readLimit
+	a.pollEnded(rescan, err)
 	return a.endWork(turn)
 }
 
+// pollEnded takes note of how a poll ended. The caller holds the lock.
+func (a *Agent) pollEnded(rescan bool, err error) {
+	text := fmt.Sprint(err)
+	if err == nil {
+		a.loop.listed, text = true, ""
+	} else {
+		a.counts.pollErrors++
+		a.loop.rescan = min(a.loop.rescan, a.Clock.Mono()+paces[1])
+		if text != a.loop.complaint {
+			a.Log.Warn("could not look for interfaces; will list them again", "err", err, "every", paces[1])
+		}
+	}
+	a.loop.complaint = text
+	if !rescan {
+		return
+	}
+	for _, i := range a.interfaces {
+		if !i.busy {
+			i.reader.Refresh()
+		}
+	}
+	a.reconsider("")
+}
+
 // changed takes note of what became of an interface.
-func (a *Agent) changed(index int, mi metric.Interface, c ena.Change) {
+func (a *Agent) changed(n ena.Netdev, c ena.Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	at := slices.IndexFunc(a.interfaces, func(i *iface) bool { return i.index == index })
-	mi.ENI = a.enis[mi.MAC]
-	delete(a.unwanted, index)
-	if c == ena.Changed && at >= 0 && a.Want(mi) {
-		i := a.interfaces[at]
-		i.row.Interface.Link = mi.Link
-		if i.name() == mi.Name {
-			return
-		}
-		a.Log.Info("interface was renamed", "from", i.name(), "to", mi.Name)
-		i.row.Interface.Name = mi.Name
-		if i.busy {
-			i.stale = true // and its reader still has the old name
-			return
-		}
-		i.reader.Rename(mi.Name)
-		i.unread = true
+	n.Interface.ENI = a.enis[n.Interface.MAC]
+	at := slices.IndexFunc(a.interfaces, func(i *iface) bool { return i.index == n.Index })
+	if old, ok := a.unwanted[n.Index]; ok && c == ena.Changed {
+		c = old.change // whether it was attached, it still is
+	}
+	delete(a.unwanted, n.Index)
+	if c == ena.Changed && at >= 0 && a.Want(n.Interface) {
+		a.rename(a.interfaces[at], n.Interface)
 		return
 	}
 	if at >= 0 {
 		a.stopReading(at)
 	}
 	if c != ena.Left {
-		a.newInterface(index, mi, c)
+		a.newInterface(n, c)
 	}
+}
+
+// rename follows an interface to its new name or link state. What was read by
+// the old name may be another interface's.
+func (a *Agent) rename(i *iface, mi metric.Interface) {
+	i.row.Interface.Link = mi.Link
+	if i.name() == mi.Name {
+		return
+	}
+	a.Log.Info("interface was renamed", "from", i.name(), "to", mi.Name)
+	i.row.Interface.Name = mi.Name
+	if i.busy {
+		i.stale = true // and its reader still has the old name
+		return
+	}
+	i.reader.Rename(mi.Name)
+	i.fresh = false
 }
 
 // stopReading takes an interface out. The caller holds the lock.
 func (a *Agent) stopReading(at int) {
 	i := a.interfaces[at]
+	if i.fresh && !i.busy {
+		a.observe(i) // its last drops
+	}
 	a.Log.Info("no longer reading an interface", "interface", i.name(), "mac", i.row.Interface.MAC)
 	i.left = true
 	a.window.Leave(i.row)

@@ -24,12 +24,11 @@ func (a *Agent) settle(turn int) bool {
 	}
 	a.loop.unsettled = false
 	for _, i := range a.interfaces {
-		if !i.unread && !i.busy {
-			i.unread = true
+		if i.fresh && !i.busy {
 			a.observe(i)
 		}
 	}
-	if !a.ready && a.allRead() {
+	if !a.ready && a.loop.listed && a.allRead() {
 		a.ready = true
 		if len(a.interfaces) == 0 {
 			a.Log.Warn("this host has no ENA interface that is wanted: waiting for one")
@@ -44,7 +43,9 @@ func (a *Agent) settle(turn int) bool {
 			if !i.busy {
 				a.closeReader(i)
 			}
+			i.left = true // whoever is busy with it closes it
 		}
+		a.interfaces = nil
 		close(a.loop.done)
 		return false
 	case t.At.IsZero():
@@ -73,6 +74,7 @@ func (a *Agent) allRead() bool {
 
 // observe takes the newest reading of i into account. The caller holds the lock.
 func (a *Agent) observe(i *iface) {
+	i.fresh = false
 	r := i.reading
 	verdict, reason := r.Verdict, r.Reason
 	slow := i.took > slowLimit

@@ -26,7 +26,7 @@ type Baseline struct {
 	BootID string `json:"boot_id"`
 	// Index is the interface index; another one is another network device.
 	Index int `json:"index"`
-	// At is the wall-clock time of the reading.
+	// At is the wall-clock time at which the interface was known last.
 	At time.Time `json:"at"`
 	// Values are the last believed values and Totals what was counted so far,
 	// by the driver's name of the stat.

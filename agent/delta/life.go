@@ -43,7 +43,7 @@ type group struct {
 	// anew says that the counters began at 0 since the baseline was taken.
 	anew bool
 	// moved says that the network device may be another one than the
-	// baseline's: its index is.
+	// baseline's, so that a fall needs no other explanation.
 	moved bool
 
 	// doubt holds the values of a fall that waits to be confirmed, and before
@@ -56,7 +56,13 @@ type Life struct {
 	key    Key
 	index  int
 	bootID string
-	readAt time.Time
+	// attached says that the interface's arrival was seen and its first reading
+	// is still to come.
+	attached bool
+	// read says that there was a reading since seenAt, the wall-clock time by
+	// which it was known last.
+	read   bool
+	seenAt time.Time
 
 	have  ena.Set // stats that have a baseline
 	base  [ena.NumStats]uint64
@@ -67,7 +73,7 @@ type Life struct {
 }
 
 func restore(b Baseline) *Life {
-	l := &Life{key: b.Key, index: b.Index, bootID: b.BootID, readAt: b.At}
+	l := &Life{key: b.Key, index: b.Index, bootID: b.BootID, seenAt: b.At}
 	l.have, l.base = fromNames(b.Values)
 	_, l.total = fromNames(b.Totals)
 	v := ena.Vector{Values: l.base, Present: l.have}
@@ -77,32 +83,62 @@ func restore(b Baseline) *Life {
 	return l
 }
 
-func (l *Life) markGroups(f func(*group)) {
+// beginAnew says that every counter began at 0 since its baseline.
+func (l *Life) beginAnew() {
 	for g := range l.groups {
-		f(&l.groups[g])
+		l.groups[g].anew = true
 	}
+}
+
+// reload says that the network device is another one: the driver's counters
+// began at 0. What the card counts may go on, as ENA Express does through a
+// reload of the driver; it has started again if it fell.
+func (l *Life) reload() {
+	for g := range l.groups {
+		card := ena.Group(g) == ena.Device || ena.Group(g) == ena.SRD
+		l.groups[g].anew = l.groups[g].anew || !card
+		l.groups[g].moved = true
+	}
+}
+
+// arrive decides what an arrival that was seen means. A device that was moved
+// here from another namespace was taken down there; one that was just attached
+// never was, and all its counters are young.
+func (l *Life) arrive(v *ena.Vector) {
+	newborn := v.Values[ena.InterfaceDown] == 0 && v.Values[ena.InterfaceUp] <= 1
+	switch known := l.have != (ena.Set{}); {
+	case newborn && !known:
+		l.beginAnew()
+	case newborn:
+		l.reload()
+		l.groups[ena.Device].anew = true
+	}
+	l.attached = false
 }
 
 // Total returns what the counter s came to: its first believed value plus every
 // delta since; for a gauge, its level. ok is false if s was never read.
 func (l *Life) Total(s ena.Stat) (value uint64, ok bool) { return l.total[s], l.have.Has(s) }
 
-// Observe takes a valid reading that was made at the given time (monotonic)
-// and returns what it came to, until the next call.
+// Observe takes a valid reading that was made at the given time, of which only
+// differences count, and returns what it came to, until the next call.
 func (l *Life) Observe(v *ena.Vector, at time.Time) *Result {
 	r := &l.result
 	r.Verdict, r.Reason, r.Counted, r.Restarted, r.Undone = ena.Valid, "", ena.Set{}, false, false
 
+	if l.attached {
+		l.arrive(v)
+	}
 	// A new network device has a new admin queue, whose counters start low; one
 	// that only went to another namespace and came back still has the old one.
 	if s := ena.AdminSubmitted; v.Present.Has(s) && l.have.Has(s) && v.Values[s] < l.base[s] {
-		l.markGroups(func(g *group) { g.anew = true })
+		l.reload()
 	}
 	mark := v.ResetMark()
 	for g := range ena.NumGroups {
 		l.observeGroup(ena.Group(g), v, at, mark)
 	}
-	l.readAt = at
+	l.read = true
 	return r
 }
 
@@ -138,6 +174,21 @@ func (l *Life) observeGroup(g ena.Group, v *ena.Vector, at time.Time, mark uint6
 	}
 	l.count(g, v, state.anew)
 	*state = group{at: at, mark: mark, before: state.before}
+}
+
+// baseline returns the values to go on from after a restart. While zeros that
+// nothing explains stand, those are what was before them: the zeros may be no
+// reset yet.
+func (l *Life) baseline() [ena.NumStats]uint64 {
+	values := l.base
+	for g := range l.groups {
+		if before := l.groups[g].before; before != nil {
+			for _, s := range byGroup[g] {
+				values[s] = before[s]
+			}
+		}
+	}
+	return values
 }
 
 // finding is how the values of a group follow from its baseline.

@@ -144,7 +144,11 @@ func TestLife(t *testing.T) {
 		)},
 		{"another network device under the same identity", false, say(
 			step{vec: vec{bwIn: 5, available: n, submitted: 900}, want: none},
-			step{vec: vec{bwIn: 8, available: n, submitted: 41}, want: 8, restarted: true},
+			step{vec: vec{bwIn: 3, available: n, submitted: 41}, want: 3, restarted: true},
+		)},
+		{"the same, already beyond its baseline: the smaller delta", false, say(
+			step{vec: vec{bwIn: 5, available: n, submitted: 900}, want: none},
+			step{vec: vec{bwIn: 8, available: n, submitted: 41}, want: 3},
 		)},
 	}
 	for _, tt := range tests {
@@ -214,7 +218,8 @@ func TestBaselinesSurviveARestart(t *testing.T) {
 		{"nothing happened", "boot", 2, "", vec{bwIn: 100, available: -1, up: 1, submitted: 600}, 0, true},
 		{"reset meanwhile", "boot", 2, "", vec{bwIn: 4, available: -1, up: 2, submitted: 600}, 4, true},
 		{"another boot", "boot2", 2, "", vec{bwIn: 150, available: -1, up: 1, submitted: 600}, 150, true},
-		{"attached again", "boot", 7, "", vec{bwIn: 150, available: -1, up: 1, submitted: 50}, 150, true},
+		{"attached again", "boot", 7, "", vec{bwIn: 15, available: -1, up: 1, submitted: 50}, 15, true},
+		{"attached again, already beyond its baseline", "boot", 7, "", vec{bwIn: 150, available: -1, up: 1, submitted: 50}, 50, true},
 		{"in another namespace meanwhile", "boot", 7, "", vec{bwIn: 150, available: -1, up: 1, submitted: 501}, 50, true},
 		{"another interface", "boot", 2, "02:00:00:00:00:99", vec{bwIn: 150, available: -1, up: 1, submitted: 501}, 0, false},
 	}
@@ -222,7 +227,7 @@ func TestBaselinesSurviveARestart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := NewTracker("boot", nil)
 			a.Life(eth, 2, false).Observe(before.vector(), start)
-			b := NewTracker(tt.boot, a.Baselines())
+			b := NewTracker(tt.boot, a.Baselines(start))
 			i := eth
 			if tt.mac != "" {
 				i.MAC = tt.mac
@@ -243,14 +248,63 @@ func TestBaselinesSurviveARestart(t *testing.T) {
 func TestUnseenBaselineKeepsItsBoot(t *testing.T) {
 	a := NewTracker("boot", nil)
 	a.Life(eth, 2, false).Observe(vec{bwIn: 100, available: -1, submitted: 500}.vector(), start)
-	b := NewTracker("boot2", a.Baselines())
-	c := NewTracker("boot2", b.Baselines())
+	b := NewTracker("boot2", a.Baselines(start))
+	c := NewTracker("boot2", b.Baselines(start))
 	r := c.Life(eth, 2, false).Observe(vec{bwIn: 130, available: -1, submitted: 600}.vector(), start)
 	if got := r.Values[ena.BWInAllowanceExceeded]; got != 130 {
 		t.Errorf("delta %d, want 130", got)
 	}
-	if c.Forget(start.Add(time.Hour), func(Key) bool { return false }); len(c.Baselines()) != 0 {
+	if c.Baselines(start); len(c.Baselines(start)) != 1 {
+		t.Error("a life was forgotten")
+	}
+	if c.Forget(start.Add(time.Hour), func(Key) bool { return false }, func(Key) {}); len(c.Baselines(start)) != 0 {
 		t.Error("an old life was not forgotten")
+	}
+}
+
+// Zeros that nothing explains are no baseline for the next process either.
+func TestZerosThenRestart(t *testing.T) {
+	a := NewTracker("boot", nil)
+	l := a.Life(eth, 2, false)
+	for i, bwIn := range []uint64{50000, 0, 0} {
+		l.Observe(vec{bwIn: bwIn, available: -1, submitted: 100 + uint64(i)}.vector(), start.Add(time.Duration(i)*time.Second))
+	}
+	b := NewTracker("boot", a.Baselines(start)).Life(eth, 2, false)
+	r := b.Observe(vec{bwIn: 50003, available: -1, submitted: 200}.vector(), start)
+	if got := r.Values[ena.BWInAllowanceExceeded]; got != 3 {
+		t.Errorf("delta %d, want 3", got)
+	}
+}
+
+// ENA Express counts on through a reload of the driver.
+func TestSRDAcrossADriverReload(t *testing.T) {
+	for _, attached := range []bool{false, true} {
+		tr := NewTracker("boot", nil)
+		srd := func(l *Life, v vec, pkts uint64) *Result {
+			vector := v.vector()
+			vector.Values[ena.SRDTxPkts] = pkts
+			vector.Present.Add(ena.SRDTxPkts)
+			return l.Observe(vector, start)
+		}
+		srd(tr.Life(eth, 2, false), vec{bwIn: 9, available: -1, up: 3, submitted: 900}, 400_000_000)
+		r := srd(tr.Life(eth, 7, attached), vec{bwIn: 2, available: -1, up: 1, submitted: 40}, 400_000_010)
+		if got := r.Values[ena.SRDTxPkts]; got != 10 {
+			t.Errorf("attached %v: delta %d, want 10", attached, got)
+		}
+		if got := r.Values[ena.BWInAllowanceExceeded]; got != 2 {
+			t.Errorf("attached %v: bw_in delta %d, want 2", attached, got)
+		}
+	}
+}
+
+// A device that came from another namespace brings old counters along.
+func TestMovedHereIsNotNewborn(t *testing.T) {
+	l := NewTracker("boot", nil).Life(eth, 10, true)
+	v := vec{bwIn: 5_000_000, available: -1, up: 2, submitted: 70}.vector()
+	v.Values[ena.InterfaceDown] = 1
+	v.Present.Add(ena.InterfaceDown)
+	if r := l.Observe(v, start); r.Counted.Has(ena.BWInAllowanceExceeded) {
+		t.Errorf("delta %d, want a baseline", r.Values[ena.BWInAllowanceExceeded])
 	}
 }
 

@@ -50,39 +50,44 @@ func (t *Tracker) Life(i metric.Interface, index int, attached bool) *Life {
 	case !known:
 		l = &Life{key: key}
 		t.lives[key] = l
-		if attached {
-			l.markGroups(func(g *group) { g.anew = true })
-		}
 	case l.bootID != t.bootID:
-		l.markGroups(func(g *group) { g.anew = true })
+		l.beginAnew()
 	case l.index != index:
-		l.markGroups(func(g *group) { g.moved = true })
+		for g := range l.groups {
+			l.groups[g].moved = true
+		}
 	}
-	l.index, l.bootID = index, t.bootID
+	l.index, l.bootID, l.attached = index, t.bootID, attached
 	return l
 }
 
-// Baselines returns a baseline of every life, to be restored by NewTracker.
-func (t *Tracker) Baselines() []Baseline {
+// Baselines returns a baseline of every life, to be restored by NewTracker. wall
+// is the time of the newest readings.
+func (t *Tracker) Baselines(wall time.Time) []Baseline {
 	all := make([]Baseline, 0, len(t.lives))
 	for _, l := range t.lives {
 		if l.have == (ena.Set{}) {
 			continue // never read
 		}
+		if l.read {
+			l.seenAt, l.read = wall, false
+		}
+		values := l.baseline()
 		all = append(all, Baseline{
-			Key: l.key, BootID: l.bootID, Index: l.index, At: l.readAt.Round(0),
-			Values: byName(l.have, &l.base), Totals: byName(l.have, &l.total),
+			Key: l.key, BootID: l.bootID, Index: l.index, At: l.seenAt,
+			Values: byName(l.have, &values), Totals: byName(l.have, &l.total),
 		})
 	}
 	return all
 }
 
-// Forget drops the lives of interfaces that are neither present nor were read
-// after oldest: an instance may meet thousands of ENIs in its life.
-func (t *Tracker) Forget(oldest time.Time, present func(Key) bool) {
+// Forget drops the lives of interfaces that are neither present nor were known
+// after oldest, and hands them to f: an instance may meet thousands of ENIs.
+func (t *Tracker) Forget(oldest time.Time, present func(Key) bool, f func(Key)) {
 	for k, l := range t.lives {
-		if !present(k) && l.readAt.Before(oldest) {
+		if !l.read && l.seenAt.Before(oldest) && !present(k) {
 			delete(t.lives, k)
+			f(k)
 		}
 	}
 }

@@ -38,5 +38,12 @@ func (b *Buffer) Values(n int) []uint64 {
 	return unsafe.Slice((*uint64)(unsafe.Pointer(&b.mem[statsOffset])), MaxStats)[:n]
 }
 
-// Close unmaps the buffer. Slices from Values must not be used after it.
-func (b *Buffer) Close() error { return unmapGuarded(b.mem) }
+// Close unmaps the buffer. Slices from Values must not be used after it. To
+// close it again does nothing.
+func (b *Buffer) Close() error {
+	mem := b.mem
+	if b.mem = nil; mem == nil {
+		return nil
+	}
+	return unmapGuarded(mem)
+}

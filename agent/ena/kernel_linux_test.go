@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/safchain/ethtool"
 	"golang.org/x/sys/unix"
 )
@@ -218,7 +217,7 @@ func BenchmarkReading(b *testing.B) {
 func BenchmarkLook(b *testing.B) {
 	inNamespace(b, 1)
 	w := NewWatcher(newTestKernel(b))
-	report := func(int, metric.Interface, Change) {}
+	report := func(Netdev, Change) {}
 	if err := w.Poll(true, report); err != nil {
 		b.Fatal(err)
 	}

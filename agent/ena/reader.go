@@ -95,8 +95,9 @@ func (r *Reader) Rename(name string) { r.name, r.names, r.haveBefore = name, nil
 // Refresh makes the next reading look up the names again.
 func (r *Reader) Refresh() { r.names = nil }
 
-// Close releases the reader's buffers.
+// Close releases the reader's buffers. Raw shows nothing after it.
 func (r *Reader) Close() error {
+	r.believedNames = nil
 	var failed []error
 	for _, b := range []*Buffer{r.buf, r.believed} {
 		if b != nil {
@@ -109,6 +110,9 @@ func (r *Reader) Close() error {
 // Raw calls f for each stat of the last reading that was believed, in the
 // driver's order. It may run beside Read, not beside Believe.
 func (r *Reader) Raw(f func(name string, value uint64)) {
+	if len(r.believedNames) == 0 {
+		return
+	}
 	for i, v := range r.believed.Values(len(r.believedNames)) {
 		f(r.believedNames[i], v)
 	}

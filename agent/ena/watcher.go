@@ -20,8 +20,8 @@ const (
 	// under an index that the kernel had given out before: what its counters
 	// hold may be old.
 	Found Change = iota
-	// Attached is an interface whose arrival was seen: its counters started
-	// at 0 not long ago.
+	// Attached is an interface whose arrival was seen. Its counters started at 0
+	// not long ago, unless it came from another namespace.
 	Attached
 	// Changed is a known interface under another name, or whose link went up
 	// or down.
@@ -30,6 +30,14 @@ const (
 	Left
 )
 
+// Netdev is an ENA interface and what its driver said when it was found.
+type Netdev struct {
+	// Index is the interface index, which tells network devices apart.
+	Index     int
+	Interface metric.Interface
+	Driver    DriverIdentity
+}
+
 // Watcher knows which network devices of this host are ENA interfaces, through
 // hot attach and detach, renames, and thousands of pods' devices.
 // It is not safe for concurrent use.
@@ -37,15 +45,14 @@ type Watcher struct {
 	kernel Kernel
 	listed bool
 	// highest is the highest interface index seen. The kernel gives out rising
-	// ones, so a device above it was registered here and just now; one that
-	// returns from a container's namespace keeps its old index.
+	// ones, so a device above it came just now; one that returns from a
+	// container's namespace mostly keeps its old index.
 	highest int
-	ena     map[int]*metric.Interface
-	drivers map[int]DriverIdentity
+	ena     map[int]*Netdev
 	foreign map[int]struct{} // links of other drivers, never asked again
 
 	// For the Poll under way; onEvent is event, made a function value once.
-	report  func(int, metric.Interface, Change)
+	report  func(Netdev, Change)
 	failed  []error
 	onEvent func(LinkEvent)
 }
@@ -53,16 +60,16 @@ type Watcher struct {
 // NewWatcher returns a watcher that has not looked yet.
 func NewWatcher(k Kernel) *Watcher {
 	w := &Watcher{
-		kernel: k, ena: map[int]*metric.Interface{}, drivers: map[int]DriverIdentity{}, foreign: map[int]struct{}{},
+		kernel: k, ena: map[int]*Netdev{}, foreign: map[int]struct{}{},
 	}
 	w.onEvent = w.event
 	return w
 }
 
-// Poll hands every change since the last call to f, with the interface's index.
+// Poll hands every change since the last call to f.
 // With rescan, or when the kernel dropped events, it lists all devices again.
 // The usual answer is nothing, for one system call and no allocation.
-func (w *Watcher) Poll(rescan bool, f func(index int, i metric.Interface, c Change)) error {
+func (w *Watcher) Poll(rescan bool, f func(Netdev, Change)) error {
 	w.report, w.failed = f, w.failed[:0]
 	lost, err := w.kernel.Events(w.onEvent)
 	if err != nil {
@@ -86,9 +93,6 @@ func (w *Watcher) event(e LinkEvent) {
 		w.see(e.Link, w.highest)
 	}
 }
-
-// Driver returns what the driver of the interface said when it was found.
-func (w *Watcher) Driver(index int) DriverIdentity { return w.drivers[index] }
 
 func (w *Watcher) list() error {
 	links, err := w.kernel.Links()
@@ -128,10 +132,10 @@ func (w *Watcher) see(l Link, known int) {
 	if _, ok := w.foreign[l.Index]; ok {
 		return
 	}
-	if i, ok := w.ena[l.Index]; ok {
-		if i.Name != l.Name || i.Link != linkState(l) {
+	if d, ok := w.ena[l.Index]; ok {
+		if i := &d.Interface; i.Name != l.Name || i.Link != linkState(l) {
 			i.Name, i.Link = l.Name, linkState(l)
-			w.report(l.Index, *i, Changed)
+			w.report(*d, Changed)
 		}
 		return
 	}
@@ -150,13 +154,15 @@ func (w *Watcher) see(l Link, known int) {
 		w.foreign[l.Index] = struct{}{}
 		return
 	}
-	i := &metric.Interface{Name: l.Name, MAC: l.MAC, BusInfo: d.BusInfo, DriverVersion: d.Version, Link: linkState(l)}
-	w.ena[l.Index], w.drivers[l.Index] = i, d
+	device := &Netdev{Index: l.Index, Driver: d, Interface: metric.Interface{
+		Name: l.Name, MAC: l.MAC, BusInfo: d.BusInfo, DriverVersion: d.Version, Link: linkState(l),
+	}}
+	w.ena[l.Index] = device
 	c := Found
 	if l.Index > known {
 		c = Attached
 	}
-	w.report(l.Index, *i, c)
+	w.report(*device, c)
 }
 
 func linkState(l Link) string {
@@ -168,9 +174,8 @@ func linkState(l Link) string {
 
 func (w *Watcher) leave(index int) {
 	delete(w.foreign, index)
-	if i, ok := w.ena[index]; ok {
+	if d, ok := w.ena[index]; ok {
 		delete(w.ena, index)
-		delete(w.drivers, index)
-		w.report(index, *i, Left)
+		w.report(*d, Left)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -12,9 +11,9 @@ func poll(t *testing.T, w *Watcher, rescan bool) []string {
 	t.Helper()
 	var got []string
 	word := map[Change]string{Found: "found", Attached: "attached", Changed: "changed", Left: "left"}
-	err := w.Poll(rescan, func(index int, i metric.Interface, c Change) {
-		line := fmt.Sprintf("%s %d %s", word[c], index, i.Name)
-		if i.Link == "up" && c == Changed {
+	err := w.Poll(rescan, func(d Netdev, c Change) {
+		line := fmt.Sprintf("%s %d %s", word[c], d.Index, d.Interface.Name)
+		if d.Interface.Link == "up" && c == Changed {
 			line += " up"
 		}
 		got = append(got, line)

@@ -155,7 +155,8 @@ type Batch struct {
 	// Start is the wall-clock time at which the window began, UTC.
 	Start time.Time
 	// Length is how long the window was by the monotonic clock: the publish
-	// interval, or less at start-up, shutdown and after a clock step.
+	// interval, less at start-up, shutdown and after a clock step, and more
+	// only if the host stood still at its end.
 	Length   time.Duration
 	Resource Resource
 	// Interfaces lists the interfaces that the host had in this window.

@@ -18,6 +18,12 @@ const (
 	firstBackoff     = time.Second
 	longestBackoff   = time.Minute
 	credentialsPause = 5 * time.Minute
+	// lastMoment is how long a call that was cut off may take to end.
+	lastMoment = time.Second
+	// refusalsInARow is how many may follow each other at full speed: to find
+	// one bad datum among a thousand takes about twenty. More means that
+	// everything is refused.
+	refusalsInARow = 32
 )
 
 // Delivery brings what waits in one sink's spool to its destination: oldest
@@ -65,14 +71,18 @@ func (d *Delivery) Close(ctx context.Context) {
 	case <-d.done:
 	case <-ctx.Done():
 		d.stop()
-		<-d.done
+		select {
+		case <-d.done:
+		case <-time.After(lastMoment):
+			d.log.Error("the delivery does not end: it waits for the disk")
+		}
 	}
 	d.stop()
 }
 
 func (d *Delivery) run(ctx context.Context) {
 	defer close(d.done)
-	failures := 0
+	failures, refusals := 0, 0
 	// attempted is the ID of the item that this process tried last: an item
 	// that was tried by another is in doubt.
 	attempted := ""
@@ -92,11 +102,19 @@ func (d *Delivery) run(ctx context.Context) {
 		}
 		attempted = item.ID
 		err := d.attempt(ctx, item)
-		if err == nil {
-			failures = 0
+		switch {
+		case err == nil:
+			failures, refusals = 0, 0
 			continue
+		case ctx.Err() != nil:
+			return // cut off at the end: whoever comes next knows that it was tried
 		}
 		wait := d.settle(item, err, &failures)
+		if err.Kind == Poisoned || err.Kind == TooLarge {
+			if refusals++; refusals > refusalsInARow {
+				wait = firstBackoff
+			}
+		}
 		if wait > 0 && !d.pause(nil, wait) {
 			return // closing: better times do not come
 		}
@@ -179,8 +197,7 @@ func (d *Delivery) settle(item store.Item, err *Error, failures *int) time.Durat
 func (d *Delivery) split(item store.Item, err *Error) {
 	parts := d.sink.Split(item.Data)
 	if len(parts) < 2 {
-		d.log.Error("a datum is refused for good and was dropped", "what", d.sink.Describe(item.Data), "err", err)
-		d.queue.Drop(item, err.Kind.String())
+		d.queue.Drop(item, err.Kind.String(), "what", d.sink.Describe(item.Data), "err", err)
 		return
 	}
 	items := make([]store.Item, len(parts))

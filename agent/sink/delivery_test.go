@@ -290,6 +290,24 @@ func TestKillLeavesADoubt(t *testing.T) {
 	})
 }
 
+// Where everything is refused, requests come slowly and the log stays quiet.
+func TestAllIsPoisoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeSink{answer: func(string) error { return &Error{Kind: Poisoned, Err: errors.New("no")} }}
+		p := newPost(t, t.TempDir(), f, 0)
+		p.commit(t, strings.Repeat("x", 1000))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := len(f.asked); n > 100 {
+			t.Errorf("%d requests in a minute", n)
+		}
+		if n := strings.Count(p.log.String(), "\n"); n > 3 {
+			t.Errorf("%d lines in the log:\n%s", n, p.log.String())
+		}
+		p.end(t, time.Second)
+	})
+}
+
 // A refused attempt leaves no doubt behind.
 func TestRefusalLeavesNoDoubt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/enawatch/enawatch/agent/metric"
 )
@@ -28,6 +29,8 @@ type Queue[T any] struct {
 	failed   uint64
 	dropped  uint64
 	lastFail string
+	busy     bool      // a window is in publish
+	said     time.Time // that windows are dropped
 }
 
 // NewQueue returns a queue that hands what it gets to publish, one at a time.
@@ -44,7 +47,10 @@ func (q *Queue[T]) Publish(b T) {
 	if len(q.waiting) == queueLimit {
 		q.waiting = q.waiting[1:]
 		q.dropped++
-		q.log.Error("a window was dropped: its destination does not take it", "sink", q.name, "dropped_so_far", q.dropped)
+		if now := time.Now(); now.Sub(q.said) >= time.Minute {
+			q.said = now
+			q.log.Error("a window was dropped: what it goes to is stuck", "queue", q.name, "dropped_so_far", q.dropped)
+		}
 	}
 	q.waiting = append(q.waiting, b)
 	q.signal()
@@ -69,7 +75,13 @@ func (q *Queue[T]) Close(ctx context.Context) {
 	case <-ctx.Done():
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		q.log.Error("windows were lost at the end: their destination does not take them", "sink", q.name, "windows", len(q.waiting))
+		lost := len(q.waiting)
+		if q.busy {
+			lost++
+		}
+		if lost > 0 {
+			q.log.Error("windows were lost at the end: what they go to is stuck", "queue", q.name, "windows", lost)
+		}
 	}
 }
 
@@ -86,11 +98,12 @@ func (q *Queue[T]) run() {
 		}
 		err := q.publish(b)
 		q.mu.Lock()
+		q.busy = false
 		if err != nil {
 			q.failed++
 			if text := err.Error(); text != q.lastFail {
 				q.lastFail = text
-				q.log.Error("a window was not published", "sink", q.name, "err", err)
+				q.log.Error("a window was not handed on as a whole", "queue", q.name, "err", err)
 			}
 		} else {
 			q.sent++
@@ -114,7 +127,7 @@ func (q *Queue[T]) next() (b T, state queueState) {
 	defer q.mu.Unlock()
 	switch {
 	case len(q.waiting) > 0:
-		b, q.waiting = q.waiting[0], q.waiting[1:]
+		b, q.waiting, q.busy = q.waiting[0], q.waiting[1:], true
 	case q.closed:
 		state = nothingMore
 	default:

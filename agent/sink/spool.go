@@ -18,7 +18,8 @@ type Spool struct {
 // Load returns the baselines of the last Commit that reached the disk.
 func (s *Spool) Load() ([]delta.Baseline, error) { return s.Store.Load() }
 
-// Commit writes baselines and one window in one transaction.
+// Commit writes baselines and one window in one transaction. An error is about
+// series that a destination would never take; everything else is kept.
 func (s *Spool) Commit(baselines []delta.Baseline, b *metric.Batch) error {
 	var failed []error
 	items := map[string][]store.Item{}
@@ -32,5 +33,6 @@ func (s *Spool) Commit(baselines []delta.Baseline, b *metric.Batch) error {
 			items[sink.Name()] = append(items[sink.Name()], store.Item{At: end, Points: r.Points, Data: r.Data})
 		}
 	}
-	return errors.Join(append(failed, s.Store.Commit(baselines, items))...)
+	s.Store.Commit(baselines, items)
+	return errors.Join(failed...)
 }

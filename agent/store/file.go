@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -105,16 +106,13 @@ func (s *Store) prepare() error {
 		if clean {
 			return nil
 		}
-		for err := range tx.Check() {
-			return fmt.Errorf("%w: %w", errBroken, err)
-		}
-		return nil
+		return walk(tx)
 	})
 	if err != nil {
 		return err
 	}
 	if !empty && !clean {
-		// The check has mapped every page: map the file anew, or all of it
+		// The walk has mapped every page: map the file anew, or all of it
 		// counts as this process' memory.
 		if err := s.db.Close(); err != nil {
 			return err
@@ -134,6 +132,31 @@ func (s *Store) prepare() error {
 		}
 		return markClean(tx, false)
 	})
+}
+
+// walk reads every byte of every bucket. bbolt's own check would do it in a
+// goroutine of its own, where a bad page ends the program instead of the try.
+func walk(tx *bolt.Tx) error {
+	var sum byte
+	var bucket func(b *bolt.Bucket) error
+	left := tx.Size() // no file holds more keys than bytes: a circle of pages ends
+	bucket = func(b *bolt.Bucket) error {
+		var last []byte
+		return b.ForEach(func(k, v []byte) error {
+			if left--; left < 0 || last != nil && bytes.Compare(last, k) >= 0 {
+				return fmt.Errorf("%w: its keys are out of order", errBroken)
+			}
+			last = append(last[:0], k...)
+			for _, c := range v {
+				sum ^= c // reads it
+			}
+			if v != nil {
+				return nil
+			}
+			return bucket(b.Bucket(k))
+		})
+	}
+	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return bucket(b) })
 }
 
 func markClean(tx *bolt.Tx, clean bool) error {
@@ -174,6 +197,12 @@ func (s *Store) setAside(why error) error {
 		return fmt.Errorf("set the broken state file aside: %w", err)
 	}
 	s.replaced++
+	for _, q := range s.order {
+		if q.disk.items > 0 {
+			q.dropped[DroppedBroken] += uint64(q.disk.items)
+		}
+		q.disk = counts{}
+	}
 	return nil
 }
 

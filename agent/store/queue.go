@@ -59,9 +59,12 @@ type Queue struct {
 	next    uint64 // number of the newest item
 	disk    counts
 	pending []Item // not on disk yet, in order
-	// edits are what the disk should say and does not yet: an item instead of
-	// what it has under that ID, or nil for nothing.
-	edits   map[string]*Item
+	// edits say, by ID, what the disk should have instead of an item and does
+	// not yet: nothing, the item changed, or its parts.
+	edits map[string][]Item
+	// taken is the ID of the item that Oldest returned last: it may be on its
+	// way, and is not evicted.
+	taken   string
 	dropped map[string]uint64 // data by reason
 	lost    uint64            // of them, not said yet
 	said    time.Time
@@ -80,7 +83,12 @@ func (s *Store) queue(name string) *Queue {
 	}
 	q := &Queue{
 		store: s, name: name, wake: make(chan struct{}, 1),
-		edits: map[string]*Item{}, dropped: map[string]uint64{},
+		edits: map[string][]Item{}, dropped: map[string]uint64{},
+	}
+	if s.db == nil {
+		// What the file holds is not known. Whatever it is, this comes later:
+		// nobody counts as fast as nanoseconds pass.
+		q.next = uint64(s.o.Now().UnixNano())
 	}
 	s.queues[name] = q
 	s.order = append(s.order, q)
@@ -119,6 +127,14 @@ func (q *Queue) add(i Item) {
 	q.pending = append(q.pending, i)
 }
 
+// spare returns the index of the oldest pending item that is not on its way.
+func (q *Queue) spare() int {
+	if len(q.pending) > 0 && q.pending[0].ID == q.taken {
+		return 1
+	}
+	return 0
+}
+
 func (q *Queue) pendingBytes() (n int64) {
 	for _, i := range q.pending {
 		n += int64(len(i.Data))
@@ -126,7 +142,8 @@ func (q *Queue) pendingBytes() (n int64) {
 	return n
 }
 
-// Oldest returns the item to deliver next; ok is false if there is none.
+// Oldest returns the item to deliver next; ok is false if there is none. Until
+// Oldest is called again, the item is not evicted.
 func (q *Queue) Oldest() (i Item, ok bool) {
 	s := q.store
 	s.mu.Lock()
@@ -142,15 +159,16 @@ func (q *Queue) Oldest() (i Item, ok bool) {
 			s.failed(err)
 		}
 	}
-	// An item that is about to be written stands beside those that are.
-	for id, e := range q.edits {
-		if e != nil && (!ok || id < i.ID) {
-			i, ok = *e, true
+	// What is about to be written stands beside what is.
+	for _, parts := range q.edits {
+		if len(parts) > 0 && (!ok || parts[0].ID < i.ID) {
+			i, ok = parts[0], true
 		}
 	}
 	if !ok && len(q.pending) > 0 {
-		return q.pending[0], true
+		i, ok = q.pending[0], true
 	}
+	q.taken = i.ID
 	return i, ok
 }
 
@@ -159,15 +177,10 @@ func (q *Queue) oldestOnDisk(tx *bolt.Tx) (Item, bool, error) {
 	if b == nil {
 		return Item{}, false, nil
 	}
-	c := b.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
-		if _, edited := q.edits[string(k)]; edited {
-			continue // delivered, or changed: see edits
-		}
-		i, err := decode(k, v)
-		return i, err == nil, err
-	}
-	return Item{}, false, nil
+	return firstOf(b, func(id string) bool {
+		_, edited := q.edits[id]
+		return edited // delivered, or changed
+	})
 }
 
 // Try notes on disk that a delivery of the item begins.
@@ -179,46 +192,57 @@ func (q *Queue) Try(i Item) {
 // Done takes a delivered item out.
 func (q *Queue) Done(i Item) { q.Replace(i) }
 
-// Drop takes an item out that is given up, and counts its data under reason.
-func (q *Queue) Drop(i Item, reason string) {
+// Drop takes an item out that is given up, and counts its data under reason. The
+// log gets the attributes, if it is told at all.
+func (q *Queue) Drop(i Item, reason string, attrs ...any) {
 	q.store.mu.Lock()
-	q.drop(i, reason)
+	q.drop(i, reason, attrs...)
 	q.store.mu.Unlock()
 	q.Done(i)
 }
 
-// Replace puts parts in an item's place, in one transaction. A part with the
-// item's own ID is the item as it is now; others get IDs of their own.
+// Replace puts parts in an item's place, in one transaction. A single part is
+// the item as it is now; several get IDs of their own.
 func (q *Queue) Replace(i Item, parts ...Item) {
 	s := q.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n := range parts {
+		parts[n].ID = i.ID
 		if len(parts) > 1 {
 			// Sorts behind the item itself and before the one that follows it.
-			parts[n].ID = i.ID + string(rune('0'+n))
+			parts[n].ID += string(rune('0' + n))
 		}
 	}
-	at := slices.IndexFunc(q.pending, func(p Item) bool { return p.ID == i.ID })
-	if at >= 0 {
+	same := func(o Item) bool { return o.ID == i.ID }
+	if at := slices.IndexFunc(q.pending, same); at >= 0 {
 		q.pending = slices.Replace(q.pending, at, at+1, parts...)
 	} else {
-		q.edits[i.ID] = nil
-		for _, p := range parts {
-			q.edits[p.ID] = &p
-		}
+		q.edit(i.ID, same, parts)
 	}
 	if err := s.flush(); err != nil {
 		s.failed(err)
 	}
 }
 
+// edit notes what the disk should have instead of an item, which may itself be
+// noted only.
+func (q *Queue) edit(id string, same func(Item) bool, parts []Item) {
+	for of, noted := range q.edits {
+		if at := slices.IndexFunc(noted, same); at >= 0 {
+			q.edits[of] = slices.Replace(noted, at, at+1, parts...)
+			return
+		}
+	}
+	q.edits[id] = parts
+}
+
 // drop counts what is given up and says so, once a minute at most.
-func (q *Queue) drop(i Item, reason string) {
+func (q *Queue) drop(i Item, reason string, attrs ...any) {
 	q.dropped[reason] += uint64(i.Points)
 	q.lost += uint64(i.Points)
 	if now := q.store.o.Now(); now.Sub(q.said) >= time.Minute || now.Before(q.said) {
-		q.store.o.Log.Error("data were dropped", "sink", q.name, "reason", reason, "data", q.lost, "newest_from", i.At)
+		q.store.o.Log.Error("data were dropped", append([]any{"sink", q.name, "reason", reason, "data", q.lost, "newest_from", i.At}, attrs...)...)
 		q.said, q.lost = now, 0
 	}
 }

@@ -11,6 +11,7 @@ package store
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,6 +57,10 @@ type Store struct {
 	failures  uint64
 	replaced  uint64 // broken files that were set aside
 	said      time.Time
+
+	selfMu sync.Mutex // guards what follows; never held with the disk
+	self   []metric.SelfMetric
+	idle   time.Time // when the disk was last seen to be free
 }
 
 // Open opens the state file in dir, or makes one. A file that is torn or not of
@@ -71,7 +76,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{path: statePath(dir), o: o, queues: map[string]*Queue{}}
+	s := &Store{path: statePath(dir), o: o, queues: map[string]*Queue{}, idle: o.Now()}
 	if err := s.open(); errors.Is(err, ErrInUse) {
 		return nil, err
 	} else if err != nil {
@@ -88,9 +93,9 @@ func (s *Store) Load() ([]delta.Baseline, error) {
 }
 
 // Commit keeps the baselines together with the items that every queue gets, by
-// its name. They are delivered even if the error says that the disk refused
-// them; the next Commit tries again.
-func (s *Store) Commit(baselines []delta.Baseline, items map[string][]Item) error {
+// its name. What the disk refuses is delivered from memory, said in the log and
+// tried again with the next Commit.
+func (s *Store) Commit(baselines []delta.Baseline, items map[string][]Item) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.baselines, s.unwritten = baselines, true
@@ -100,14 +105,12 @@ func (s *Store) Commit(baselines []delta.Baseline, items map[string][]Item) erro
 			q.add(i)
 		}
 	}
-	err := s.flush()
-	if err != nil {
+	if err := s.flush(); err != nil {
 		s.failed(err)
 	}
 	for _, q := range s.order {
 		q.signal()
 	}
-	return err
 }
 
 // flush writes everything that is not on disk yet. The caller holds the lock.
@@ -138,15 +141,16 @@ func (s *Store) trimMemory() {
 		var oldest *Queue
 		for _, q := range s.order {
 			total += q.pendingBytes()
-			if len(q.pending) > 0 && (oldest == nil || q.pending[0].At.Before(oldest.pending[0].At)) {
+			if at := q.spare(); at < len(q.pending) && (oldest == nil || q.pending[at].At.Before(oldest.pending[oldest.spare()].At)) {
 				oldest = q
 			}
 		}
 		if total <= maxMemory || oldest == nil {
 			return
 		}
-		oldest.drop(oldest.pending[0], DroppedMemory)
-		oldest.pending = oldest.pending[1:]
+		at := oldest.spare()
+		oldest.drop(oldest.pending[at], DroppedMemory)
+		oldest.pending = slices.Delete(oldest.pending, at, at+1)
 	}
 }
 
@@ -181,10 +185,33 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Self returns what the store counts of itself.
+// stuckAfter is how long a disk may take before it counts as one that can't be
+// written to.
+const stuckAfter = 5 * time.Second
+
+// Self returns what the store counts of itself. While the disk hangs it returns
+// what it returned last, and that the disk can't be written to.
 func (s *Store) Self() []metric.SelfMetric {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.selfMu.Lock()
+	defer s.selfMu.Unlock()
+	stuck := true
+	if s.mu.TryLock() {
+		stuck, s.idle = false, s.o.Now()
+		s.self = s.counters()
+		s.mu.Unlock()
+	} else if s.o.Now().Sub(s.idle) < stuckAfter {
+		stuck = false
+	}
+	list := slices.Clone(s.self)
+	if stuck && len(list) > 0 {
+		list[0].Value = 0
+	}
+	return list
+}
+
+// counters lists what is counted, whether the file can be written to being the
+// first. The caller holds the lock.
+func (s *Store) counters() []metric.SelfMetric {
 	ok := 1.0
 	if s.failing != nil {
 		ok = 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,8 +65,9 @@ func drain(q *Queue) (got []string) {
 
 func commit(t *testing.T, s *Store, m map[string][]Item) {
 	t.Helper()
-	if err := s.Commit([]delta.Baseline{{Key: delta.Key{MAC: "02:05"}, BootID: "b", Values: map[string]uint64{"x": 1}}}, m); err != nil {
-		t.Fatal(err)
+	s.Commit([]delta.Baseline{{Key: delta.Key{MAC: "02:05"}, BootID: "b", Values: map[string]uint64{"x": 1}}}, m)
+	if s.failing != nil {
+		t.Fatal(s.failing)
 	}
 }
 
@@ -217,7 +219,7 @@ func TestDiskThatRefusesWrites(t *testing.T) {
 	commit(t, s, items(b.item(1)))
 	refuse(t, s, true)
 	for i := 2; i <= 4; i++ {
-		if err := s.Commit(nil, items(b.item(i))); err == nil {
+		if s.Commit(nil, items(b.item(i))); s.failing == nil {
 			t.Fatal("the disk took it")
 		}
 	}
@@ -251,7 +253,7 @@ func TestReadOnlyDirectory(t *testing.T) {
 	s := b.open(t, nil)
 	defer s.Close()
 	q := s.Queue("cw")
-	if err := s.Commit(nil, items(b.item(1), b.item(2))); err == nil {
+	if s.Commit(nil, items(b.item(1), b.item(2))); s.failing == nil {
 		t.Error("no error")
 	}
 	if diff := cmp.Diff([]string{"item 1", "item 2"}, drain(q)); diff != "" {
@@ -373,4 +375,110 @@ func TestSinkThatIsOffKeepsItsBounds(t *testing.T) {
 	if q := s.Queue("cw"); q.disk.items != 0 || q.dropped[DroppedOld] != 1 {
 		t.Errorf("%d items wait, dropped %v", q.disk.items, q.dropped)
 	}
+}
+
+// What waited in memory before the file could be opened does not overwrite what
+// the file holds.
+func TestLateOpenKeepsWhatWaits(t *testing.T) {
+	b := newBed(t)
+	s := b.open(t, nil)
+	s.Queue("cw")
+	commit(t, s, items(b.item(1), b.item(2)))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	away := b.dir + ".away"
+	if err := os.Rename(b.dir, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(b.dir, nil, 0o600); err != nil { // a file where the directory should be
+		t.Fatal(err)
+	}
+	s = b.open(t, nil)
+	defer s.Close()
+	q := s.Queue("cw")
+	s.Commit(nil, items(b.item(3)))
+	if err := errors.Join(os.Remove(b.dir), os.Rename(away, b.dir)); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, items(b.item(4)))
+	if diff := cmp.Diff([]string{"item 1", "item 2", "item 3", "item 4"}, drain(q)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// The item that is on its way is not evicted: it would be counted as lost and
+// delivered all the same.
+func TestItemOnItsWayIsNotEvicted(t *testing.T) {
+	b := newBed(t)
+	s := b.open(t, func(o *Options) { o.MaxBytes = 2 * int64(itemHeader+len("item 0")) })
+	defer s.Close()
+	q := s.Queue("cw")
+	commit(t, s, items(b.item(0), b.item(1)))
+	head, _ := q.Oldest()
+	q.Try(head)
+	commit(t, s, items(b.item(2), b.item(3)))
+	q.Done(head)
+	if diff := cmp.Diff([]string{"item 3"}, drain(q)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if q.dropped[DroppedSpace] != 2 {
+		t.Errorf("dropped %v, want 2", q.dropped)
+	}
+}
+
+// Random damage never ends the program.
+func TestDamage(t *testing.T) {
+	b := newBed(t)
+	s := b.open(t, nil)
+	s.Queue("cw")
+	for i := range 60 {
+		commit(t, s, items(b.item(i)))
+	}
+	kill(t, s)
+	s.db = nil
+	good, err := os.ReadFile(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(150) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		bad := bytes.Clone(good)
+		for range 1 + rng.IntN(20) {
+			bad[rng.IntN(len(bad))] ^= byte(1 + rng.IntN(255))
+		}
+		b := newBed(t)
+		if err := os.WriteFile(statePath(b.dir), bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := b.open(t, nil)
+		q := s.Queue("cw")
+		s.Commit(nil, items(b.item(100)))
+		drain(q)
+		s.Close()
+	}
+}
+
+// Whoever asks for the counters does not wait for the disk.
+func TestSelfWhileTheDiskHangs(t *testing.T) {
+	b := newBed(t)
+	s := b.open(t, nil)
+	s.Queue("cw")
+	writable := func() float64 { return s.Self()[0].Value }
+	if writable() != 1 {
+		t.Error("not writable at the start")
+	}
+	s.mu.Lock() // as a transaction that hangs does
+	if writable() != 1 {
+		t.Error("not writable although the disk has only just begun")
+	}
+	b.now = b.now.Add(stuckAfter)
+	if writable() != 0 {
+		t.Error("writable although the disk hangs")
+	}
+	s.mu.Unlock()
+	if writable() != 1 {
+		t.Error("not writable after it")
+	}
+	s.Close()
 }

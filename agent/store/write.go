@@ -12,9 +12,10 @@ import (
 
 // Reasons for which the store itself drops data.
 const (
-	DroppedOld    = "too old"
-	DroppedSpace  = "the spool is full"
-	DroppedMemory = "the disk takes nothing and memory is full"
+	DroppedOld    = "too_old"      // for Options.MaxAge
+	DroppedSpace  = "spool_full"   // Options.MaxBytes
+	DroppedMemory = "memory_full"  // the disk takes nothing, and maxMemory waits
+	DroppedBroken = "state_broken" // the state file was set aside; counts requests
 )
 
 // writing is one transaction that brings the disk to what the store is. It
@@ -64,9 +65,17 @@ func (w *writing) write(tx *bolt.Tx, q *Queue) error {
 	if err != nil {
 		return err
 	}
-	for id, i := range q.edits {
-		if err := w.put(b, q, id, i); err != nil {
+	for id, parts := range q.edits {
+		if b.Get([]byte(id)) == nil {
+			continue // it went with a file that was set aside
+		}
+		if err := w.put(b, q, id, nil); err != nil {
 			return err
+		}
+		for _, p := range parts {
+			if err := w.put(b, q, p.ID, &p); err != nil {
+				return err
+			}
 		}
 	}
 	for _, i := range q.pending {
@@ -109,7 +118,7 @@ func (w *writing) evict(tx *bolt.Tx) error {
 		var oldest eviction
 		for _, q := range w.store.order {
 			total += w.counts[q].bytes
-			i, ok, err := firstOf(q.bucket(tx))
+			i, ok, err := firstOf(q.bucket(tx), func(id string) bool { return id == q.taken })
 			if err != nil {
 				return err
 			}
@@ -134,13 +143,16 @@ func (w *writing) evict(tx *bolt.Tx) error {
 	}
 }
 
-func firstOf(b *bolt.Bucket) (Item, bool, error) {
-	k, v := b.Cursor().First()
-	if k == nil {
-		return Item{}, false, nil
+// firstOf returns the first item of a bucket that skip does not pass over.
+func firstOf(b *bolt.Bucket, skip func(id string) bool) (Item, bool, error) {
+	c := b.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.Next() {
+		if !skip(string(k)) {
+			i, err := decode(k, v)
+			return i, err == nil, err
+		}
 	}
-	i, err := decode(k, v)
-	return i, err == nil, err
+	return Item{}, false, nil
 }
 
 // done takes over what the transaction wrote.

@@ -38,8 +38,8 @@ type Tick struct {
 // Schedule says when to read and where windows begin and end: readings on
 // multiples of the sample interval, windows on multiples of the publish
 // interval, both by the wall clock, while lengths are measured by the
-// monotonic one. A clock step ends the window at once, so that none is ever
-// longer than the publish interval.
+// monotonic one. A clock step ends the window at once. A window is longer than
+// the publish interval only if no tick came at its end.
 type Schedule struct {
 	clock           Clock
 	sample, publish time.Duration
@@ -80,7 +80,7 @@ func (s *Schedule) Tick() Tick {
 
 	t.Length = (mono - s.opened).Round(s.sample)
 	boundary := t.At.Equal(t.At.Truncate(s.publish))
-	if t.Step != 0 || boundary || t.Length >= s.publish {
+	if t.Length > 0 && (t.Step != 0 || boundary || t.Length >= s.publish) {
 		s.close(&t, mono)
 	}
 	return t

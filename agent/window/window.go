@@ -3,6 +3,7 @@
 package window
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/enawatch/enawatch/agent/delta"
@@ -105,6 +106,11 @@ func (w *Window) Close() *metric.Batch {
 	for i, r := range w.rows {
 		b.Interfaces = append(b.Interfaces, r.Interface)
 		w.closeSeries(b, &r.series, i, r.Interface.MAC)
+	}
+	for _, r := range w.rows {
+		if r.gone {
+			maps.DeleteFunc(w.quiet, func(k silenceKey, _ struct{}) bool { return k.mac == r.Interface.MAC })
+		}
 	}
 	w.rows = slices.DeleteFunc(w.rows, func(r *Row) bool { return r.gone })
 	w.observed, w.missed, w.suspect = 0, 0, 0

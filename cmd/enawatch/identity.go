@@ -51,7 +51,7 @@ func newIdentity(cfg *config.Config, simulated bool, log *slog.Logger) *whoami {
 // is the agent's to complain of.
 func (w *whoami) find(ctx context.Context, kernel ena.Kernel) {
 	var macs []string
-	_ = ena.NewWatcher(kernel).Poll(true, func(_ int, i metric.Interface, _ ena.Change) { macs = append(macs, i.MAC) })
+	_ = ena.NewWatcher(kernel).Poll(true, func(d ena.Netdev, _ ena.Change) { macs = append(macs, d.Interface.MAC) })
 	host, enis, warnings := w.resolver.Find(ctx, macs...)
 	for _, err := range warnings {
 		w.log.Warn(err.Error())

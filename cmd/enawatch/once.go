@@ -69,8 +69,8 @@ type onceRow struct {
 
 func readOnce(k ena.Kernel) ([]onceRow, error) {
 	var found []metric.Interface
-	err := ena.NewWatcher(k).Poll(true, func(_ int, i metric.Interface, _ ena.Change) {
-		found = append(found, i)
+	err := ena.NewWatcher(k).Poll(true, func(d ena.Netdev, _ ena.Change) {
+		found = append(found, d.Interface)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for ENA interfaces: %w", err)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/enawatch/enawatch/agent"
@@ -28,8 +28,10 @@ type outputs struct {
 
 	stdout     *sink.Queue[*metric.Batch] // nil if EMF is off
 	spool      *sink.Spool                // nil while simulating
+	cloudwatch *cloudwatch.Sink           // nil if off
+
+	mu         sync.Mutex // guards what follows: /metrics is served before it is set
 	deliveries []*sink.Delivery
-	cloudwatch *cloudwatch.Sink // nil if off
 }
 
 // openOutputs makes the sinks and opens the state file. Nothing is sent yet.
@@ -85,6 +87,8 @@ func (o *outputs) start(r metric.Resource) {
 	if o.spool == nil {
 		return
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, s := range o.spool.Sinks {
 		o.deliveries = append(o.deliveries, sink.NewDelivery(s, o.spool.Store.Queue(s.Name()), o.phase(r), o.log))
 	}
@@ -99,20 +103,31 @@ func (o *outputs) phase(r metric.Resource) time.Duration {
 	return time.Duration(share * float64(spread))
 }
 
-// close hands on what it can and keeps the rest in the spool.
+// close hands on what it can, everything at once, and keeps the rest in the
+// spool. To close again does nothing.
 func (o *outputs) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	var all sync.WaitGroup
 	for _, d := range o.deliveries {
-		d.Close(ctx)
+		all.Go(func() { d.Close(ctx) })
 	}
 	if o.stdout != nil {
-		o.stdout.Close(ctx)
+		all.Go(func() { o.stdout.Close(ctx) })
 	}
-	if o.spool != nil {
-		if err := o.spool.Store.Close(); err != nil && !errors.Is(err, context.Canceled) {
+	all.Wait()
+	if o.spool == nil {
+		return
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- o.spool.Store.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
 			o.log.Error("the state file was not closed in order", "err", err)
 		}
+	case <-time.After(grace):
+		o.log.Error("the state file was not closed in order", "err", "the disk hangs")
 	}
 }
 
@@ -121,9 +136,11 @@ func (o *outputs) self() (list []metric.SelfMetric) {
 	if o.stdout != nil {
 		list = append(list, o.stdout.Self()...)
 	}
+	o.mu.Lock()
 	for _, d := range o.deliveries {
 		list = append(list, d.Self()...)
 	}
+	o.mu.Unlock()
 	if o.cloudwatch != nil {
 		list = append(list, o.cloudwatch.SelfMetrics()...)
 	}

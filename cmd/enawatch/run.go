@@ -64,8 +64,8 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	if err != nil {
 		return err
 	}
+	defer out.close()
 	who.find(ctx, kernel)
-	out.start(who.resource())
 
 	queues := config.MatchQueueStats(cfg.QueueStats...)
 	a, err := agent.New(agent.Options{
@@ -78,19 +78,18 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	if err != nil {
 		return err
 	}
-	stopSearch := who.follow(ctx, a)
-	defer stopSearch()
 	stopServer, err := serve(cfg.Sinks.Prometheus, a, out, log)
 	if err != nil {
 		return err
 	}
 	defer stopServer()
+	defer who.follow(ctx, a)()
+	out.start(who.resource()) // nothing can fail any more
 
 	log.Info("enawatch is running", "version", version, "host", who.resource().Host,
 		"sample_interval", cfg.SampleInterval, "publish_interval", cfg.PublishInterval)
 	a.Run(ctx, grace)
 	log.Info("stopping: the open window is closed")
-	out.close()
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/enawatch/enawatch/agent/sink"
 )
@@ -80,8 +81,6 @@ const remedyClock = "set the host's clock, and keep it so with chrony and the ti
 
 // faultOf returns what an error code means, together with the HTTP status.
 func faultOf(code string, status int) fault {
-	code = code[strings.LastIndexByte(code, '#')+1:]
-	code, _, _ = strings.Cut(code, ":")
 	code = strings.TrimSuffix(strings.TrimSuffix(code, "Exception"), "Fault")
 	if f, ok := faults[code]; ok {
 		return f
@@ -114,15 +113,14 @@ func (x *exchange) classify(err error, r *request, credentials aws.Credentials) 
 	case x.status == 0:
 		e.Ambiguous = x.sent.Load()
 		e.Remedy = remedyOf(err)
-		e.Err = x.fail(err, "send to %s: %s", x.host, cause(err))
-	case isAPI && x.status != http.StatusOK:
+		e.Err = fail(err, "send to %s: %s", cmp.Or(x.host, "CloudWatch"), cause(err))
+	case isAPI:
 		f := faultOf(api.ErrorCode(), x.status)
 		e.Kind, e.Ambiguous, e.Remedy = f.kind, f.ambiguous, f.remedy
-		e.Err = x.fail(err, "PutMetricData: %s: %s", api.ErrorCode(), firstLine(redact(api.ErrorMessage(), credentials)))
+		e.Err = fail(err, "PutMetricData: %s: %s", firstLine(api.ErrorCode()), firstLine(redact(api.ErrorMessage(), credentials)))
 		switch {
-		case f.signed && x.clockIsOff(api.ErrorMessage()):
-			x.mistimed = true
-			e.Err, e.Remedy = x.fail(err, "PutMetricData: %s: %s", api.ErrorCode(), x.apart()), remedyClock
+		case x.mistime(f, api):
+			e.Err, e.Remedy = fail(err, "PutMetricData: %s: %s", firstLine(api.ErrorCode()), x.apart()), remedyClock
 		case f.kind == sink.Credentials && f.remedy == "":
 			e.Remedy = fmt.Sprintf(`give the identity that enawatch has on this host the action cloudwatch:PutMetricData on "*", with the condition StringEquals cloudwatch:namespace %q (deploy/iam/cloudwatch-put-metric-data.json)`, r.Namespace)
 		case f.kind == sink.Credentials && credentials.Source != "" && !f.signed:
@@ -155,12 +153,12 @@ func (x *exchange) untimely(r *request) (sink.Kind, string) {
 // foreign classifies an answer that is not in CloudWatch's words: somebody
 // between gave it, or it broke off.
 func (x *exchange) foreign(e *sink.Error, err error) {
-	e.Err = x.fail(err, "PutMetricData: %s answers %d %s, but not in CloudWatch's words", x.host, x.status, http.StatusText(x.status))
+	e.Err = fail(err, "PutMetricData: %s answers %d %s, but not in CloudWatch's words", x.host, x.status, http.StatusText(x.status))
 	e.Remedy = "look for a proxy, firewall or load balancer on the way, and at the endpoint"
 	switch {
 	case x.status == http.StatusOK:
 		e.Ambiguous, e.Remedy = true, ""
-		e.Err = x.fail(err, "PutMetricData: the answer broke off or is not CloudWatch's")
+		e.Err = fail(err, "PutMetricData: the answer broke off or is not CloudWatch's")
 	case x.status == http.StatusRequestEntityTooLarge:
 		e.Kind = sink.TooLarge
 	case x.status == http.StatusTooManyRequests:
@@ -174,7 +172,7 @@ func (x *exchange) foreign(e *sink.Error, err error) {
 
 // classifyConnect says what an error of connect means.
 func classifyConnect(err error) *sink.Error {
-	e := &sink.Error{Kind: sink.Credentials, Err: oneLine(err), Remedy: "mend AWS_PROFILE, AWS_CONFIG_FILE, AWS_CA_BUNDLE or what they name"}
+	e := &sink.Error{Kind: sink.Credentials, Err: fail(err, "%s", firstLine(err.Error())), Remedy: "mend AWS_PROFILE, AWS_CONFIG_FILE, AWS_CA_BUNDLE or what they name"}
 	if errors.Is(err, errNoRegion) {
 		e.Remedy = "set the region of the cloudwatch sink, or AWS_REGION"
 	}
@@ -182,47 +180,46 @@ func classifyConnect(err error) *sink.Error {
 }
 
 // classifyCredentials says what an error of the credential chain means. Nothing
-// was sent to the service.
-func classifyCredentials(err error, o *Options) *sink.Error {
-	e := &sink.Error{Kind: sink.Credentials, Err: oneLine(fmt.Errorf("get AWS credentials: %w", err))}
+// was sent to CloudWatch; x has the answer of whoever gives credentials.
+func (x *exchange) classifyCredentials(err error, o *Options) *sink.Error {
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.Response != nil {
+		x.status, x.header, x.at = answer.HTTPStatusCode(), answer.Response.Header, time.Now()
+	}
+	e := &sink.Error{Kind: sink.Credentials, RetryAfter: x.retryAfter(), Err: fail(err, "get AWS credentials: %s", firstLine(err.Error()))}
 	operation, isOperation := errors.AsType[*smithy.OperationError](err)
 	api, isAPI := errors.AsType[smithy.APIError](err)
-	status := 0
-	if resp, ok := errors.AsType[interface {
-		error
-		HTTPStatusCode() int
-	}](err); ok {
-		status = resp.HTTPStatusCode()
-	}
 	switch {
 	case isOperation && operation.ServiceID == "ec2imds":
 		// The last of the chain: all others had nothing to say.
 		reason := "EC2 gives this host no role"
-		if status != http.StatusNotFound {
+		if x.status != http.StatusNotFound {
 			reason = "the instance metadata service has none: " + cause(err)
 		}
 		if _, ok := errors.AsType[net.Error](err); ok {
 			e.Kind = sink.Transient
 		}
-		e.Err = &failure{"no AWS credentials in the environment and the shared files, and " + reason, err}
+		e.Err = fail(err, "no AWS credentials in the environment and the shared files, and %s", reason)
 		e.Remedy = "attach a role to the instance or the pod, or set AWS_PROFILE or AWS_ACCESS_KEY_ID"
 	case isAPI:
-		f := faultOf(api.ErrorCode(), status)
-		e.Err, e.Remedy = &failure{fmt.Sprintf("get AWS credentials: %s: %s", api.ErrorCode(), firstLine(api.ErrorMessage())), err}, f.remedy
-		switch {
-		case f.kind == sink.Throttled || status >= http.StatusInternalServerError:
+		e.Err = fail(err, "get AWS credentials: %s: %s", firstLine(api.ErrorCode()), firstLine(api.ErrorMessage()))
+		switch f := faultOf(api.ErrorCode(), x.status); {
+		case x.mistime(f, api):
+			e.Err, e.Remedy = fail(err, "get AWS credentials: %s: %s", firstLine(api.ErrorCode()), x.apart()), remedyClock
+		case f.kind == sink.Throttled || x.status >= http.StatusInternalServerError:
 			e.Kind = f.kind
-		case f.remedy == "" && o.RoleARN != "":
+		case f.kind == sink.Credentials && f.remedy != "":
+			e.Remedy = f.remedy
+		case o.RoleARN != "":
 			e.Remedy = "let the host's own identity call sts:AssumeRole on " + o.RoleARN + ", and let that role trust it, with the same external id"
-		case f.remedy == "":
+		default:
 			e.Remedy = "look at the role, and at whom it trusts"
 		}
 	case isOperation:
 		// The service that gives credentials did not answer.
 		e.Kind, e.Remedy = sink.Transient, remedyOf(err)
-		e.Err = &failure{fmt.Sprintf("get AWS credentials: %s: %s", operation.Service(), cause(err)), err}
+		e.Err = fail(err, "get AWS credentials: %s: %s", operation.Service(), cause(err))
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		e.Kind, e.Err = sink.Transient, &failure{"get AWS credentials: " + cause(err), err}
+		e.Kind, e.Err = sink.Transient, fail(err, "get AWS credentials: %s", cause(err))
 	}
 	return e
 }
@@ -239,10 +236,14 @@ func remedyOf(err error) string {
 // minutes, and the answer took some of them.
 const maxSkew = 4 * time.Minute
 
-// clockIsOff reports whether a signature was refused because of its time.
-func (x *exchange) clockIsOff(message string) bool {
+// mistime reports whether a signature was refused because of its time, and
+// keeps that.
+func (x *exchange) mistime(f fault, api smithy.APIError) bool {
 	skew, _ := x.skew()
-	return skew.Abs() > maxSkew || strings.HasPrefix(message, "Signature expired") || strings.HasPrefix(message, "Signature not yet current")
+	message := api.ErrorMessage()
+	x.mistimed = f.signed && (skew.Abs() > maxSkew ||
+		strings.HasPrefix(message, "Signature expired") || strings.HasPrefix(message, "Signature not yet current"))
+	return x.mistimed
 }
 
 // apart says how far the clocks are apart, to the minute. The SDK signs by what
@@ -271,11 +272,10 @@ func (f *failure) Error() string { return f.text }
 // Unwrap returns the cause, whose text may be anything.
 func (f *failure) Unwrap() error { return f.cause }
 
-func (x *exchange) fail(err error, format string, args ...any) error {
+// fail returns an error that err is the cause of.
+func fail(err error, format string, args ...any) error {
 	return &failure{fmt.Sprintf(format, args...), err}
 }
-
-func oneLine(err error) error { return &failure{firstLine(err.Error()), err} }
 
 // cause returns the text of an error of the network without what differs each
 // time, as the local port.

@@ -104,7 +104,7 @@ func TestFaults(t *testing.T) {
 			}
 			s := newSink(t, server)
 			if tt.fault.Kind == awsfake.Hang {
-				s = newSink(t, server, func(o *Options) { o.Timeout = 50 * time.Millisecond })
+				s = newSink(t, server, func(o *Options) { o.Timeout = 300 * time.Millisecond })
 			}
 			r := one(t, s, eventful())
 			e := asError(t, s.Deliver(t.Context(), r.Data))
@@ -146,7 +146,7 @@ func TestAmbiguous(t *testing.T) {
 		}
 		s := newSink(t, server)
 		if f.Kind == awsfake.Hang || f.Kind == awsfake.Slow {
-			s = newSink(t, server, func(o *Options) { o.Timeout = 100 * time.Millisecond })
+			s = newSink(t, server, func(o *Options) { o.Timeout = 300 * time.Millisecond })
 		}
 		e := asError(t, s.Deliver(t.Context(), one(t, s, eventful()).Data))
 		if requests, _ := server.Journal.Ambiguous("cloudwatch"); (requests > 0) != e.Ambiguous || e.Kind != sink.Transient {
@@ -176,7 +176,11 @@ func TestNeverSent(t *testing.T) {
 		"plain text instead": {"https://" + startFake(t, awsfake.Options{}).Addr(), "send to ENDPOINT: http: server gave HTTP response to HTTPS client"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSink(t, secure, func(o *Options) { o.Endpoint, o.Timeout = tt.endpoint, 100*time.Millisecond })
+			s := newSink(t, secure, func(o *Options) {
+				if o.Endpoint = tt.endpoint; strings.HasSuffix(tt.want, "in time") {
+					o.Timeout = 100 * time.Millisecond
+				}
+			})
 			e := asError(t, s.Deliver(t.Context(), one(t, s, eventful()).Data))
 			if e.Kind != sink.Transient || e.Ambiguous {
 				t.Errorf("%v, ambiguous %v", e.Kind, e.Ambiguous)
@@ -276,6 +280,45 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// TestSkew: a cache's answer has the Date of another day.
+func TestSkew(t *testing.T) {
+	at := time.Date(2026, 11, 23, 10, 0, 0, 4e8, time.UTC)
+	for _, tt := range []struct {
+		date, age string
+		want      time.Duration
+		ok        bool
+	}{
+		{"Mon, 23 Nov 2026 10:00:00 GMT", "", 0, true},
+		{"Mon, 23 Nov 2026 11:00:00 GMT", "", time.Hour, true},
+		{"Mon, 23 Nov 2026 11:00:00 GMT", "3600", 0, false},
+		{"yesterday", "", 0, false},
+		{"", "", 0, false},
+	} {
+		x := exchange{at: at, header: http.Header{"Date": {tt.date}, "Age": {tt.age}}}
+		if got, ok := x.skew(); got != tt.want || ok != tt.ok {
+			t.Errorf("%+v: %v, %v", tt, got, ok)
+		}
+	}
+}
+
+func TestFirstLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                 "no reason given",
+		" \n ":                             "no reason given",
+		"one\ntwo":                         "one",
+		"\r\none\r\ntwo":                   "one",
+		"so. The Canonical String is: tok": "so.",
+		"a\tb\x00c\x7fd":                   "a?b?c?d",
+		"a\xffb":                           "a?b",
+		strings.Repeat("ä", 200):           strings.Repeat("ä", 150),
+		"x" + strings.Repeat("ä", 150):     "x" + strings.Repeat("ä", 149) + "?",
+	} {
+		if got := firstLine(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestAnswers are those that the stand-in does not give.
 func TestAnswers(t *testing.T) {
 	secret := awsfake.DefaultCredential.SecretAccessKey
@@ -289,6 +332,7 @@ func TestAnswers(t *testing.T) {
 		"empty 503":      {status: 503, want: outcome{sink.Transient, true}},
 		"empty 403":      {status: 403, want: outcome{sink.Transient, false}},
 		"JSON 400":       {status: 400, kind: "application/json", body: `{"__type":"x"}`, want: outcome{sink.Transient, false}},
+		"code in body":   {status: 400, kind: "application/cbor", body: "\xa1\x66__type\x78\x2ccom.amazon.coral.service#ThrottlingException:x", want: outcome{sink.Throttled, false}},
 		"code in header": {status: 400, kind: "application/cbor", header: "Throttling;Sender", body: "\xa1\x66__type\x65a#b:c", want: outcome{sink.Throttled, false}},
 		"a secret":       {status: 403, kind: "application/cbor", header: "AccessDenied;Sender", body: "\xa1\x67message\x78" + string(rune(len(secret)+3)) + "no " + secret, want: outcome{sink.Credentials, false}, text: "AccessDenied: no ***: give"},
 		"a long story":   {status: 400, kind: "application/cbor", header: "InvalidParameterValue;Sender", body: "\xa1\x67message\x79\x03\xe8" + strings.Repeat("ä\t", 333) + "x", want: outcome{sink.Poisoned, false}},

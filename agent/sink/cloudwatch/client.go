@@ -55,7 +55,7 @@ func newHTTPClient(o *Options) (*awshttp.BuildableClient, error) {
 			return nil, fmt.Errorf("read the CA file: %s has no PEM certificate", o.CAFile)
 		}
 	}
-	client := awshttp.NewBuildableClient()
+	client := awshttp.NewBuildableClient().WithTimeout(o.Timeout)
 	return client.WithTransportOptions(func(t *http.Transport) { // TLS 1.2 or newer is its default
 		t.Proxy = outsideProxy(http.ProxyFromEnvironment)
 		t.TLSClientConfig.RootCAs = roots

@@ -165,24 +165,31 @@ func (s *Sink) Deliver(ctx context.Context, data []byte) error {
 			return classifyConnect(err)
 		}
 	}
-	credentials, err := s.service.credentials.Retrieve(ctx)
-	if err != nil {
-		s.service = nil
-		return classifyCredentials(err, &s.o)
-	}
 	x := &exchange{client: s.service.http}
-	_, err = s.service.api.PutMetricData(ctx, r.input(), x.use)
-	s.note(x)
-	if err == nil {
+	failure := s.exchange(ctx, x, &r)
+	if failure == nil {
 		return nil
 	}
-	failure := x.classify(err, &r, credentials)
-	if failure.Kind == sink.Credentials && !x.mistimed {
+	if unsent := x.host == ""; (failure.Kind == sink.Credentials || unsent) && !x.mistimed {
 		// The next attempt looks for credentials anew. With a wrong clock it
 		// must not: the SDK has learned the difference and signs with it.
 		s.service = nil
 	}
 	return failure
+}
+
+// exchange sends r through x.
+func (s *Sink) exchange(ctx context.Context, x *exchange, r *request) *sink.Error {
+	credentials, err := s.service.credentials.Retrieve(ctx)
+	if err != nil {
+		return x.classifyCredentials(err, &s.o)
+	}
+	_, err = s.service.api.PutMetricData(ctx, r.input(), x.use)
+	s.note(x)
+	if err != nil {
+		return x.classify(err, r, credentials)
+	}
+	return nil
 }
 
 // note keeps what an answer says beside its outcome.
@@ -192,7 +199,7 @@ func (s *Sink) note(x *exchange) {
 	if skew, ok := x.skew(); ok {
 		s.skew = skew
 	}
-	reason := x.header.Get("X-Amzn-Failure-Message")
+	reason := ascii(x.header.Get("X-Amzn-Failure-Message"))
 	if reason == "" {
 		return
 	}

@@ -136,6 +136,11 @@ func TestCredentialErrors(t *testing.T) {
 			want: "no AWS credentials in the environment and the shared files, and the instance metadata service has none: access disabled to EC2 IMDS via client option, or \"AWS_EC2_METADATA_DISABLED\" environment variable: attach a role to the instance or the pod, or set AWS_PROFILE or AWS_ACCESS_KEY_ID"},
 		"IMDS is silent": {environment: map[string]string{"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": "URL"}, change: chain,
 			fault: &awsfake.Fault{Kind: awsfake.Reset}, kind: sink.Transient},
+		"container is silent": {environment: map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "URL/v1/credentials"}, change: func(o *Options) { chain(o); o.Timeout = 20 * time.Millisecond },
+			fault: &awsfake.Fault{Kind: awsfake.Hang}, kind: sink.Transient,
+			want: "get AWS credentials: no answer in time"},
+		"container without a role": {environment: map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": "URL/v1/credentials"}, change: chain, kind: sink.Credentials,
+			want: "get AWS credentials: ResourceNotFoundException: no role is associated with this container: look at the role, and at whom it trusts"},
 		"no region": {change: func(o *Options) { o.Region = "" }, kind: sink.Credentials,
 			want: "the AWS region is not known: set the region of the cloudwatch sink, or AWS_REGION"},
 		"region not found": {change: func(o *Options) {
@@ -204,6 +209,26 @@ func TestMended(t *testing.T) {
 	deliver(t, s, r)
 }
 
+// TestMendedOffEC2: a file that is written while the metadata service is silent
+// is taken up too.
+func TestMendedOffEC2(t *testing.T) {
+	server := startFake(t, awsfake.Options{})
+	if err := server.Faults.Add(awsfake.Rule{Service: "imds", Times: -1, Faults: []awsfake.Fault{{Kind: awsfake.Reset}}}); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "credentials")
+	setenv(t, server, map[string]string{"AWS_EC2_METADATA_DISABLED": "false", "AWS_EC2_METADATA_SERVICE_ENDPOINT": "URL", "AWS_SHARED_CREDENTIALS_FILE": file})
+	s := newSink(t, server, chain)
+	r := one(t, s, eventful())
+	if e := asError(t, s.Deliver(t.Context(), r.Data)); e.Kind != sink.Transient || e.Ambiguous {
+		t.Errorf("%v, ambiguous %v: %v", e.Kind, e.Ambiguous, e)
+	}
+	if err := os.WriteFile(file, []byte(profile(awsfake.DefaultCredential)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, s, r)
+}
+
 // TestRenewal: a role's credentials that end are replaced by others.
 func TestRenewal(t *testing.T) {
 	server := startFake(t, awsfake.Options{Instance: awsfake.Instance{Role: "node"}})
@@ -216,6 +241,52 @@ func TestRenewal(t *testing.T) {
 		t.Errorf("%v: %v", e.Kind, e)
 	}
 	deliver(t, s, r)
+}
+
+// TestClockOfRole: a role is had in spite of the clock, as soon as the SDK has
+// learned how far it is off.
+func TestClockOfRole(t *testing.T) {
+	key := awsfake.DefaultCredential
+	server := startFake(t, awsfake.Options{Roles: []awsfake.Role{{ARN: role}}})
+	server.SetSkew(time.Hour)
+	setenv(t, server, map[string]string{"AWS_ACCESS_KEY_ID": key.AccessKeyID, "AWS_SECRET_ACCESS_KEY": key.SecretAccessKey, "AWS_ENDPOINT_URL_STS": "URL"})
+	s := newSink(t, server, chain, func(o *Options) { o.RoleARN = role })
+	r := one(t, s, eventful())
+	for _, want := range []string{"get AWS credentials", "PutMetricData"} {
+		want += ": SignatureDoesNotMatch: the host's clock is 1h0m behind that of AWS: " + remedyClock
+		if e := asError(t, s.Deliver(t.Context(), r.Data)); e.Kind != sink.Credentials || e.Ambiguous || e.Error() != want {
+			t.Errorf("%v, ambiguous %v:\ngot  %v\nwant %s", e.Kind, e.Ambiguous, e, want)
+		}
+	}
+	deliver(t, s, r)
+}
+
+// TestClockWithoutWords: the Date of an answer says what its message does not.
+func TestClockWithoutWords(t *testing.T) {
+	server := startFake(t, awsfake.Options{})
+	server.SetSkew(time.Hour)
+	if err := server.Faults.Add(awsfake.Rule{Faults: []awsfake.Fault{{Kind: awsfake.Status, Status: 403, Code: "RequestExpired"}}}); err != nil {
+		t.Fatal(err)
+	}
+	s := newSink(t, server)
+	r := one(t, s, eventful())
+	if e := asError(t, s.Deliver(t.Context(), r.Data)); e.Kind != sink.Credentials || !strings.Contains(e.Error(), "1h0m behind") {
+		t.Errorf("%v: %v", e.Kind, e)
+	}
+	deliver(t, s, r)
+}
+
+// TestClockFarOff: by the clock of AWS, which decides, these data are too old.
+func TestClockFarOff(t *testing.T) {
+	server := startFake(t, awsfake.Options{})
+	server.SetSkew(2 * maxAge)
+	s := newSink(t, server)
+	r := one(t, s, eventful())
+	for _, want := range []sink.Kind{sink.Credentials, sink.TooOld} {
+		if e := asError(t, s.Deliver(t.Context(), r.Data)); e.Kind != want || e.Ambiguous {
+			t.Errorf("%v, want %v: %v", e.Kind, want, e)
+		}
+	}
 }
 
 // TestClock: a clock that is off gives one line with how far, and then the SDK

@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -79,6 +81,18 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
+// TestEndpointsThatContradict: what the SDK itself refuses is said in one line.
+func TestEndpointsThatContradict(t *testing.T) {
+	server := startFake(t, awsfake.Options{})
+	t.Setenv("AWS_ENDPOINT_URL_CLOUDWATCH", server.URL())
+	s := newSink(t, server, func(o *Options) { o.Endpoint, o.FIPS = "", true })
+	e := asError(t, s.Deliver(t.Context(), one(t, s, eventful()).Data))
+	want := "send to CloudWatch: failed to resolve service endpoint, endpoint rule error, Invalid Configuration: FIPS and custom endpoint are not supported"
+	if e.Kind != sink.Transient || e.Ambiguous || e.Error() != want {
+		t.Errorf("%v, ambiguous %v:\ngot  %v\nwant %s", e.Kind, e.Ambiguous, e, want)
+	}
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) Do(r *http.Request) (*http.Response, error) { return f(r) }
@@ -89,6 +103,15 @@ func TestTransport(t *testing.T) {
 	tr := s.http.GetTransport()
 	if tr.TLSClientConfig.MinVersion != 0x0303 || tr.IdleConnTimeout != idleTimeout || tr.Protocols.HTTP2() || !tr.Protocols.HTTP1() {
 		t.Errorf("TLS from %x, idle for %v, protocols %v", tr.TLSClientConfig.MinVersion, tr.IdleConnTimeout, tr.Protocols)
+	}
+	for address, want := range map[string]string{"https://monitoring.us-east-1.amazonaws.com": proxyURL, "http://169.254.169.254/latest/": "<nil>"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tr.Proxy(r); err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%s goes by %v, %v", address, got, err)
+		}
 	}
 	if s.http.GetTimeout() != 10*time.Second {
 		t.Errorf("timeout %v", s.http.GetTimeout())

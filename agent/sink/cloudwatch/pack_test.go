@@ -223,10 +223,29 @@ func TestCap(t *testing.T) {
 		t.Errorf("after hours of silence: %v", got)
 	}
 	// So does a step of the clock, after which the old ones are of the future.
+	b.Series = crowd(4, 1).Series
+	if got := names(); len(got) != 3 { // one of before is active yet
+		t.Errorf("others: %v", got)
+	}
 	b.Start = b.Start.Add(-24 * time.Hour)
 	b.Series = eventful().Series
 	if got := names(); len(got) != 4 {
 		t.Errorf("after a step of the clock: %v", got)
+	}
+}
+
+// TestCapKeeps: who is in stays in, while data come.
+func TestCapKeeps(t *testing.T) {
+	s := newSink(t, startFake(t, awsfake.Options{}), func(o *Options) { o.MaxSeries = 1 })
+	b := eventful()
+	b.Series = b.Series[2:3]
+	for range 3 {
+		one(t, s, b)
+		b.Start = b.Start.Add(time.Hour)
+	}
+	b.Series = slices.Concat(crowd(1, 1).Series, b.Series)
+	if got := s.Describe(one(t, s, b).Data); !strings.HasPrefix(got, `"heartbeat"`) {
+		t.Errorf("%s is published", got)
 	}
 }
 

@@ -23,6 +23,9 @@ import (
 
 var update = flag.Bool("update", false, "write golden files")
 
+// proxyURL is a proxy that no test's request goes through: all go to loopback.
+const proxyURL = "http://me:s3cret@proxy.invalid:3128"
+
 // TestMain takes away what the environment could say of AWS, and the way to the
 // metadata service.
 func TestMain(m *testing.M) {
@@ -35,6 +38,7 @@ func TestMain(m *testing.M) {
 	}
 	for name, value := range map[string]string{
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"HTTP_PROXY": proxyURL, "HTTPS_PROXY": proxyURL,
 	} {
 		os.Setenv(name, value)
 	}
