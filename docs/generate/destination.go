@@ -34,7 +34,7 @@ func deliverySelf(log *slog.Logger) ([]metric.SelfMetric, error) {
 	const name = "destination"
 	queue := state.Queue(name)
 
-	reasons := []string{store.DroppedOld, store.DroppedSpace, store.DroppedMemory}
+	reasons := []string{store.DroppedOld, store.DroppedSpace, store.DroppedMemory, store.DroppedBroken}
 	ends := []sink.Kind{sink.Poisoned, sink.TooLarge, sink.TooOld}
 	items := make([]store.Item, len(reasons), len(reasons)+len(ends)+1)
 	for _, kind := range ends {
@@ -44,9 +44,7 @@ func deliverySelf(log *slog.Logger) ([]metric.SelfMetric, error) {
 	for i := range items {
 		items[i].At, items[i].Points = time.Now(), 1
 	}
-	if err := state.Commit(nil, map[string][]store.Item{name: items}); err != nil {
-		return nil, err
-	}
+	state.Commit(nil, map[string][]store.Item{name: items})
 	for _, reason := range reasons {
 		item, ok := queue.Oldest()
 		if !ok {
