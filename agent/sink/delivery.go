@@ -82,7 +82,7 @@ func (d *Delivery) Close(ctx context.Context) {
 
 func (d *Delivery) run(ctx context.Context) {
 	defer close(d.done)
-	failures, refusals := 0, 0
+	failures, refusals, closing := 0, 0, false
 	// attempted is the ID of the item that this process tried last: an item
 	// that was tried by another is in doubt.
 	attempted := ""
@@ -116,7 +116,10 @@ func (d *Delivery) run(ctx context.Context) {
 			}
 		}
 		if wait > 0 && !d.pause(nil, wait) {
-			return // closing: better times do not come
+			if closing {
+				return // better times do not come
+			}
+			closing = true // one last attempt
 		}
 	}
 }

@@ -244,6 +244,28 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// The end tries once more, however long the next attempt was to wait.
+func TestEndDoesNotWaitForBetterTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := false
+		f := &fakeSink{answer: func(string) error {
+			if !up {
+				return &Error{Kind: Throttled, RetryAfter: time.Hour, Err: errors.New("429")}
+			}
+			return nil
+		}}
+		p := newPost(t, t.TempDir(), f, 0)
+		p.commit(t, "a", "b", "c")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		up = true
+		p.end(t, time.Second)
+		if diff := cmp.Diff([]string{"a", "b", "c"}, f.taken); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
 // An answer that never came is counted, and the data are sent again.
 func TestDoubtIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ func costCommand() *cobra.Command {
 	var asJSON bool
 	in := cost.Default()
 	groups := 1
+	var more extras
 	c := &cobra.Command{
 		Use:   "cost",
 		Short: "Print what a configuration costs a month at AWS",
@@ -29,7 +31,7 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 			if err != nil {
 				return err
 			}
-			report, err := cost.Estimate(priced(in, cfg, groups))
+			report, err := cost.Estimate(more.add(priced(in, cfg, groups)))
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -47,10 +49,40 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 	f.IntVar(&groups, "groups", 1, "values of each roll-up dimension among the hosts")
 	f.IntVar(&in.BusyHours, "busy-hours", in.BusyHours, "hours of a month in which a host exceeds its allowances")
 	f.IntVar(&in.FaultHours, "fault-hours", in.FaultHours, "hours of a month in which another counter grows")
+	f.IntVar(&more.alarms, "alarms", 0, "alarms of each host, on one metric each")
+	f.IntVar(&more.composites, "composite-alarms", 0, "composite alarms of each host")
+	f.IntVar(&more.fleetAlarms, "fleet-alarms", 0, "Metrics Insights alarms over a metric of every host")
+	f.IntVar(&in.Dashboards, "dashboards", 0, "dashboards in the account")
+	f.BoolVar(&more.otlp, "otlp", false, "price CloudWatch's OTLP endpoint besides")
+	f.DurationVar(&more.remoteWrite, "remote-write", 0, "price remote write to Amazon Managed Prometheus at this interval besides, as in 15s")
 	f.BoolVar(&in.FreeTier, "free-tier", false, "take off what AWS gives each account for free")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	configFlags(c, &path)
 	return c
+}
+
+// extras have a price and stand in no configuration.
+type extras struct {
+	alarms, composites, fleetAlarms int
+	otlp                            bool
+	remoteWrite                     time.Duration
+}
+
+func (e extras) add(in cost.Config) cost.Config {
+	for _, a := range []cost.Alarm{
+		{Kind: cost.Standard, Per: cost.Host, Count: e.alarms, Metrics: 1},
+		{Kind: cost.Composite, Per: cost.Host, Count: e.composites, Metrics: 1},
+		{Kind: cost.MetricsInsights, Per: cost.Fleet, Count: e.fleetAlarms, Metrics: in.Hosts},
+	} {
+		if a.Count > 0 {
+			in.Alarms = append(in.Alarms, a)
+		}
+	}
+	in.OTLP = e.otlp
+	if e.remoteWrite > 0 {
+		in.RemoteWrite = &cost.RemoteWrite{Interval: e.remoteWrite, NameSets: 1, RetentionDays: 150}
+	}
+	return in
 }
 
 // priced returns what of a configuration has a price.
@@ -60,7 +92,7 @@ func priced(in cost.Config, cfg *config.Config, groups int) cost.Config {
 	for name, value := range cfg.Dimensions {
 		in.Dimensions = append(in.Dimensions, metric.Dimension{Name: name, Value: value})
 	}
-	in.CloudWatch, in.EMF = nil, nil
+	in.CloudWatch, in.EMF, in.Alarms = nil, nil, nil
 	if c := cfg.Sinks.CloudWatch; c != nil {
 		in.CloudWatch = &cost.CloudWatch{PerInterface: c.PerInterface, HighResolution: c.StorageResolution == 1}
 		for _, d := range c.Rollups {

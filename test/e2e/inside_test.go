@@ -33,6 +33,7 @@ var errands = map[string]func(errand){
 	"disk":       onBadDisk,
 	"imds":       besideIMDS,
 	"black hole": inBlackHole,
+	"outage":     throughOutage,
 }
 
 func inside(text string) {
