@@ -30,7 +30,7 @@ var (
 const layoutVersion = "1"
 
 // ErrInUse says that another agent uses the state directory.
-var ErrInUse = errors.New("another enawatch uses this state directory: stop it, or give this one a state_dir of its own")
+var ErrInUse = errors.New("another enawatch uses it: stop that, or give this one a directory of its own")
 
 // errBroken says that the file is torn or foreign.
 var errBroken = errors.New("the state file is broken")

@@ -10,6 +10,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -65,7 +66,8 @@ type Store struct {
 
 // Open opens the state file in dir, or makes one. A file that is torn or not of
 // this program is set aside, and the agent starts anew. A directory that can't
-// be written to is reported and worked around. The only error is ErrInUse.
+// be written to is reported and worked around. The only error is compatible with
+// errors.Is(err, ErrInUse).
 func Open(dir string, o Options) (*Store, error) {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
@@ -78,7 +80,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s := &Store{path: statePath(dir), o: o, queues: map[string]*Queue{}, idle: o.Now()}
 	if err := s.open(); errors.Is(err, ErrInUse) {
-		return nil, err
+		return nil, fmt.Errorf("state_dir %s: %w", dir, err)
 	} else if err != nil {
 		s.failed(err)
 	}

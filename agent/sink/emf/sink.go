@@ -42,7 +42,7 @@ func (s *Sink) Publish(b *metric.Batch) error {
 		s.torn = s.buf[n-1] != '\n'
 	}
 	if err != nil {
-		return fmt.Errorf("write %d bytes of EMF: %w", len(s.buf), err)
+		return fmt.Errorf("write EMF: %w", err)
 	}
 	return nil
 }
