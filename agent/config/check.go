@@ -21,6 +21,7 @@ import (
 var checks = map[string]func(name, text string) error{
 	"address":     checkAddress,
 	"dimension":   checkDimension,
+	"emf output":  checkEMFOutput,
 	"endpoint":    checkEndpoint,
 	"glob":        checkGlob,
 	"host":        checkHost,
@@ -137,6 +138,18 @@ func checkEndpoint(_, text string) error {
 		return fmt.Errorf("%s is no URL: write one such as https://monitoring.eu-west-1.amazonaws.com", quote(text))
 	}
 	return nil
+}
+
+// checkEMFOutput holds the form; the sink knows the rest.
+func checkEMFOutput(_, text string) error {
+	scheme, rest, url := strings.Cut(text, "://")
+	switch {
+	case text == "stdout", text == "agent":
+		return nil
+	case url && rest != "" && slices.Contains([]string{"file", "tcp", "udp", "unix", "logs"}, scheme):
+		return nil
+	}
+	return fmt.Errorf("%s is no output: write stdout, agent, file:///PATH, tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or logs://GROUP/STREAM", quote(text))
 }
 
 func checkResolution(_, text string) error {

@@ -120,8 +120,17 @@ type CloudWatch struct {
 
 // EMF configures the sink of CloudWatch's embedded metric format.
 type EMF struct {
-	Output    string `yaml:"output" default:"stdout" required:"true" oneof:"stdout" doc:"Where the lines go."`
-	Namespace string `yaml:"namespace" default:"ENA" required:"true" check:"namespace" doc:"CloudWatch namespace of the metrics."`
+	Output    string        `yaml:"output" default:"stdout" required:"true" check:"emf output" doc:"Where the lines go: stdout; file:///PATH; tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH, a listener of the CloudWatch agent or Fluent Bit; agent, the one that AWS_EMF_AGENT_ENDPOINT names; logs://GROUP/STREAM, CloudWatch Logs itself. {instance_id} and {host} stand for the host's own."`
+	Namespace string        `yaml:"namespace" default:"ENA" required:"true" check:"namespace" doc:"CloudWatch namespace of the metrics."`
+	Shape     string        `yaml:"shape" default:"host" required:"true" oneof:"host interface" doc:"host writes one document for each window, and others for interfaces that have metrics of their own; interface writes one for each interface, with everything of it."`
+	LogGroup  string        `yaml:"log_group" default:"/enawatch/emf" required:"true" check:"label" doc:"Log group that the CloudWatch agent behind tcp, udp and unix is to write to."`
+	LogStream string        `yaml:"log_stream" default:"{instance_id}" required:"true" check:"label" doc:"Log stream in it."`
+	RotateMiB int           `yaml:"rotate_mib" default:"100" min:"0" max:"1048576" doc:"Size at which a file is rotated, in MiB; 0 is never."`
+	RotateAge time.Duration `yaml:"rotate_age" default:"0s" min:"0s" max:"8760h" doc:"A new file begins at each multiple of this; 0s is never."`
+	Keep      int           `yaml:"keep" default:"3" min:"1" max:"1000" doc:"Rotated files that are kept, as PATH.1 to PATH.n."`
+	Retention int           `yaml:"retention_days" default:"30" min:"1" max:"3653" doc:"For how many days a log group that is made here keeps its events: one of the numbers that CloudWatch Logs takes."`
+	Region    string        `yaml:"region" check:"label" doc:"Region of the log group. Empty: as for cloudwatch."`
+	Endpoint  string        `yaml:"endpoint" check:"endpoint" doc:"URL of another endpoint of CloudWatch Logs. Empty: the region's."`
 }
 
 // Prometheus configures the HTTP server.

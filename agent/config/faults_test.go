@@ -124,7 +124,7 @@ var faultTests = []struct {
 		`f.yaml:1: zeros: "none" is not known: write sparse or dense`,
 		`f.yaml:2: log.level: "Info" is not known: write debug or info or warn or error`,
 		`f.yaml:2: log.format: "xml" is not known: write auto or text or json`,
-		`f.yaml:3: sinks.emf.output: "stderr" is not known: write stdout`}},
+		`f.yaml:3: sinks.emf.output: "stderr" is no output: write stdout, agent, file:///PATH, tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or logs://GROUP/STREAM`}},
 	{name: "empty", file: "state_dir: ''\nzeros: \"\"\nsinks: {emf: {namespace: ''}, prometheus: {listen: ''}}", want: []string{
 		`f.yaml:1: state_dir: is empty: give it a value, or leave the key out`,
 		`f.yaml:2: zeros: is empty: give it a value, or leave the key out`,

@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
 	"github.com/enawatch/enawatch/agent/sink/emf"
 	"github.com/enawatch/enawatch/agent/store"
@@ -29,6 +33,7 @@ type outputs struct {
 	stdout     *sink.Queue[*metric.Batch] // nil if EMF is off
 	spool      *sink.Spool                // nil while simulating
 	cloudwatch *cloudwatch.Sink           // nil if off
+	reopen     func()                     // what SIGHUP does; nil if nothing
 
 	mu         sync.Mutex // guards what follows: /metrics is served before it is set
 	deliveries []*sink.Delivery
@@ -37,18 +42,16 @@ type outputs struct {
 // openOutputs makes the sinks and opens the state file. Nothing is sent yet.
 func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Logger) (*outputs, error) {
 	o := &outputs{cfg: cfg, log: log}
-	if c := cfg.Sinks.EMF; c != nil {
-		encoder, err := emf.NewEncoder(c.Namespace, cfg.PublishInterval)
-		if err == nil {
-			err = emf.CheckDimensions(who.fixed)
-		}
+	var sinks []sink.Sink
+	if cfg.Sinks.EMF != nil {
+		s, err := o.openEMF(who, stdout)
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		o.stdout = sink.NewQueue("emf", emf.NewSink(stdout, encoder).Publish, log)
-		o.direct = append(o.direct, o.stdout)
+		if s != nil {
+			sinks = append(sinks, s)
+		}
 	}
-	var sinks []sink.Sink
 	if cfg.Sinks.CloudWatch != nil {
 		s, err := newCloudWatch(cfg, who, log)
 		if err != nil {
@@ -71,6 +74,55 @@ func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Lo
 	return o, nil
 }
 
+// openEMF opens the EMF sink: standard output, which has no spool, or the sink
+// that it returns.
+func (o *outputs) openEMF(who *whoami, stdout io.Writer) (sink.Sink, error) {
+	c := o.cfg.Sinks.EMF
+	if err := emf.CheckDimensions(who.fixed); err != nil {
+		return nil, err
+	}
+	output, err := emf.ParseOutput(c.Output, os.Getenv("AWS_EMF_AGENT_ENDPOINT"))
+	if err != nil {
+		return nil, fmt.Errorf("sinks.emf.output: %w", err)
+	}
+	shape := map[string]emf.Shape{"host": emf.PerHost, "interface": emf.PerInterface}[c.Shape]
+	if output.Scheme == emf.SchemeStdout {
+		encoder, err := emf.NewEncoder(c.Namespace, o.cfg.PublishInterval)
+		if err == nil {
+			err = encoder.SetShape(shape)
+		}
+		if err != nil {
+			return nil, err
+		}
+		o.stdout = sink.NewQueue("emf", emf.NewSink(stdout, encoder).Publish, o.log)
+		o.direct = append(o.direct, o.stdout)
+		return nil, nil
+	}
+	if who.simulated {
+		return nil, errors.New("sinks.emf.output: a simulation is written to stdout only: set it to stdout, or do not simulate")
+	}
+	s, err := emf.New(emf.Options{
+		Output: output, Namespace: c.Namespace, Interval: o.cfg.PublishInterval, Shape: shape,
+		LogGroup: c.LogGroup, LogStream: c.LogStream,
+		File: emf.FileOptions{RotateMiB: c.RotateMiB, RotateAge: c.RotateAge, Keep: c.Keep},
+		Logs: emf.LogsOptions{
+			Account: awsclient.Options{
+				Region: c.Region, FindRegion: who.region, Endpoint: c.Endpoint, DisableIMDS: o.cfg.Identity.Mode == "static",
+			},
+			Retention: c.Retention, Entity: true,
+			Host: func() emf.Host {
+				h := who.known()
+				return emf.Host{AutoScalingGroup: h.AutoScalingGroup, Cluster: h.Cluster, Node: h.Node}
+			},
+		},
+		Log: o.log,
+	})
+	if f, ok := s.(*emf.File); ok {
+		o.reopen = f.Reopen
+	}
+	return s, err
+}
+
 func newCloudWatch(cfg *config.Config, who *whoami, log *slog.Logger) (*cloudwatch.Sink, error) {
 	c := cfg.Sinks.CloudWatch
 	return cloudwatch.New(cloudwatch.Options{
@@ -90,8 +142,17 @@ func (o *outputs) start(r metric.Resource) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, s := range o.spool.Sinks {
-		o.deliveries = append(o.deliveries, sink.NewDelivery(s, o.spool.Store.Queue(s.Name()), o.phase(r), o.log))
+		o.deliveries = append(o.deliveries, sink.NewDelivery(s, o.spool.Store.Queue(s.Name()), o.phaseOf(s, r), o.log))
 	}
+}
+
+// phaseOf spreads what goes to CloudWatch; a file or a listener on this host has
+// no fleet to share it with.
+func (o *outputs) phaseOf(s sink.Sink, r metric.Resource) time.Duration {
+	if o.cloudwatch == nil || s.Name() != o.cloudwatch.Name() {
+		return 0
+	}
+	return o.phase(r)
 }
 
 // phase spreads the hosts of a fleet over the publish interval: each sends as
@@ -141,11 +202,13 @@ func (o *outputs) self() (list []metric.SelfMetric) {
 		list = append(list, d.Self()...)
 	}
 	o.mu.Unlock()
-	if o.cloudwatch != nil {
-		list = append(list, o.cloudwatch.SelfMetrics()...)
+	if o.spool == nil {
+		return list
 	}
-	if o.spool != nil {
-		list = append(list, o.spool.Store.Self()...)
+	for _, s := range o.spool.Sinks {
+		if s, ok := s.(interface{ SelfMetrics() []metric.SelfMetric }); ok {
+			list = append(list, s.SelfMetrics()...)
+		}
 	}
-	return list
+	return append(list, o.spool.Store.Self()...)
 }

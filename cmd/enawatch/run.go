@@ -85,12 +85,31 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	defer stopServer()
 	defer who.follow(ctx, a)()
 	out.start(who.resource()) // nothing can fail any more
+	defer onHangup(out.reopen)()
 
 	log.Info("enawatch is running", "version", version, "host", who.resource().Host,
 		"sample_interval", cfg.SampleInterval, "publish_interval", cfg.PublishInterval)
 	a.Run(ctx, grace)
 	log.Info("stopping: the open window is closed")
 	return nil
+}
+
+// onHangup has SIGHUP do what logrotate expects, until the function that it
+// returns is called: files are opened anew.
+func onHangup(reopen func()) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	if reopen != nil {
+		signal.Notify(hangup, syscall.SIGHUP)
+	}
+	go func() {
+		for range hangup {
+			reopen()
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(hangup)
+	}
 }
 
 // serve starts the HTTP endpoint, if p is not nil, and returns what stops it.

@@ -14,6 +14,7 @@ import (
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/emf"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -44,7 +45,7 @@ func selfMetrics() ([]selfMetric, error) {
 	queue := sink.NewQueue("emf", func(*metric.Batch) error { return nil }, log)
 	queue.Close(context.Background())
 	snapshot.Self = append(snapshot.Self, queue.Self()...)
-	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf} {
+	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf} {
 		self, err := destination(log)
 		if err != nil {
 			return nil, err
@@ -119,4 +120,17 @@ func (w firstWindow) Publish(*metric.Batch) {
 	case w <- struct{}{}:
 	default:
 	}
+}
+
+// logsSelf lists what EMF to CloudWatch Logs says of itself.
+func logsSelf(log *slog.Logger) ([]metric.SelfMetric, error) {
+	output, err := emf.ParseOutput("logs://group/stream", "")
+	if err != nil {
+		return nil, err
+	}
+	s, err := emf.New(emf.Options{Output: output, Namespace: "ENA", Interval: time.Minute, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return s.(*emf.Logs).SelfMetrics(), nil
 }

@@ -25,6 +25,7 @@ type errand struct {
 	Seed  uint64
 	// Script is what is done to Dir first.
 	Script string
+	Output string // sinks.emf.output, with DIR and PORT
 }
 
 var errands = map[string]func(errand){
@@ -34,6 +35,7 @@ var errands = map[string]func(errand){
 	"imds":       besideIMDS,
 	"black hole": inBlackHole,
 	"outage":     throughOutage,
+	"emf":        toReceiver,
 }
 
 func inside(text string) {

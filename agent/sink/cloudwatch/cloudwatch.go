@@ -48,10 +48,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 )
 
 // Options configure a Sink. Only Namespace is required.
@@ -113,8 +114,8 @@ type Host struct {
 
 // Sink is a [sink.Sink].
 type Sink struct {
-	o    Options
-	http *awshttp.BuildableClient
+	o      Options
+	client *awsclient.Client
 	// service is the connection of the newest delivery; nil before the first,
 	// and after an error that somebody may have mended by now.
 	service *service
@@ -138,12 +139,12 @@ func New(o Options) (*Sink, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("cloudwatch sink: %w", err)
 	}
-	client, err := newHTTPClient(&o)
+	client, err := awsclient.New(o.account())
 	if err != nil {
 		return nil, fmt.Errorf("cloudwatch sink: %w", err)
 	}
 	return &Sink{
-		o: o, http: client,
+		o: o, client: client,
 		active:   newActiveSeries(o.MaxSeries),
 		entities: map[string]uint64{},
 		missing:  map[string]bool{},
@@ -162,44 +163,42 @@ func (s *Sink) Deliver(ctx context.Context, data []byte) error {
 	}
 	if s.service == nil {
 		if s.service, err = s.connect(ctx); err != nil {
-			return classifyConnect(err)
+			return err
 		}
 	}
-	x := &exchange{client: s.service.http}
+	x := &awsclient.Exchange{Owner: s.client, HTTP: s.service.http}
 	failure := s.exchange(ctx, x, &r)
 	if failure == nil {
 		return nil
 	}
-	if unsent := x.host == ""; (failure.Kind == sink.Credentials || unsent) && !x.mistimed {
-		// The next attempt looks for credentials anew. With a wrong clock it
-		// must not: the SDK has learned the difference and signs with it.
+	if x.Stale(failure) {
 		s.service = nil
 	}
 	return failure
 }
 
 // exchange sends r through x.
-func (s *Sink) exchange(ctx context.Context, x *exchange, r *request) *sink.Error {
+func (s *Sink) exchange(ctx context.Context, x *awsclient.Exchange, r *request) *sink.Error {
 	credentials, err := s.service.credentials.Retrieve(ctx)
 	if err != nil {
-		return x.classifyCredentials(err, &s.o)
+		return x.ClassifyCredentials(err)
 	}
-	_, err = s.service.api.PutMetricData(ctx, r.input(), x.use)
+	_, err = s.service.api.PutMetricData(ctx, r.input(), func(o *cloudwatch.Options) { o.HTTPClient = x })
 	s.note(x)
 	if err != nil {
-		return x.classify(err, r, credentials)
+		return classify(x, err, r, credentials)
 	}
 	return nil
 }
 
 // note keeps what an answer says beside its outcome.
-func (s *Sink) note(x *exchange) {
+func (s *Sink) note(x *awsclient.Exchange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if skew, ok := x.skew(); ok {
+	if skew, ok := x.Skew(); ok {
 		s.skew = skew
 	}
-	reason := ascii(x.header.Get("X-Amzn-Failure-Message"))
+	reason := ascii(x.Header.Get("X-Amzn-Failure-Message"))
 	if reason == "" {
 		return
 	}

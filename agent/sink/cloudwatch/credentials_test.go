@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -253,7 +254,7 @@ func TestClockOfRole(t *testing.T) {
 	s := newSink(t, server, chain, func(o *Options) { o.RoleARN = role })
 	r := one(t, s, eventful())
 	for _, want := range []string{"get AWS credentials", "PutMetricData"} {
-		want += ": SignatureDoesNotMatch: the host's clock is 1h0m behind that of AWS: " + remedyClock
+		want += ": SignatureDoesNotMatch: the host's clock is 1h0m behind that of AWS: " + awsclient.RemedyClock
 		if e := asError(t, s.Deliver(t.Context(), r.Data)); e.Kind != sink.Credentials || e.Ambiguous || e.Error() != want {
 			t.Errorf("%v, ambiguous %v:\ngot  %v\nwant %s", e.Kind, e.Ambiguous, e, want)
 		}
@@ -304,7 +305,7 @@ func TestClock(t *testing.T) {
 		b := eventful()
 		b.Start = server.Now().Add(-time.Minute)
 		r := one(t, s, b)
-		want = "PutMetricData: SignatureDoesNotMatch: " + want + ": " + remedyClock
+		want = "PutMetricData: SignatureDoesNotMatch: " + want + ": " + awsclient.RemedyClock
 		if e := asError(t, s.Deliver(t.Context(), r.Data)); e.Kind != sink.Credentials || e.Ambiguous || e.Error() != want {
 			t.Errorf("%v:\ngot  %v\nwant %v", skew, e, want)
 		}

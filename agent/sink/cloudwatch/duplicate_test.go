@@ -19,10 +19,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
-// The race that exchange.Do keeps the SDK out of, in the one order in which it
+// The race that awsclient.Exchange.Do keeps the SDK out of, in the one order in which it
 // goes wrong:
 //
 //	writer of net/http        SDK                        server
@@ -173,12 +174,12 @@ func TestNoDuplicate(t *testing.T) {
 		stage := newStage(t)
 		err := put(t, stage, stage, 2)
 		if got := stage.taken.Load(); got != 2 || err == nil || !strings.Contains(err.Error(), "use of closed network connection") {
-			t.Errorf("%d requests were taken and the SDK says %v: the SDK has changed, see if exchange.Do is still needed", got, err)
+			t.Errorf("%d requests were taken and the SDK says %v: the SDK has changed, see if awsclient.Exchange.Do is still needed", got, err)
 		}
 	})
 	t.Run("an exchange", func(t *testing.T) {
 		stage := newStage(t)
-		err := put(t, stage, &exchange{client: stage}, 2)
+		err := put(t, stage, &awsclient.Exchange{HTTP: stage}, 2)
 		if got := stage.taken.Load(); got != 1 || err != nil {
 			t.Errorf("%d requests were taken, and the SDK says %v", got, err)
 		}

@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 )
 
 // errSimulated refuses to mix invented numbers with measured ones, for which
@@ -22,18 +21,7 @@ const (
 	RollupNodegroup        = "NodegroupName"
 )
 
-const (
-	defaultMaxSeries   = 500
-	defaultTimeout     = 20 * time.Second
-	defaultSessionName = "enawatch"
-)
-
-// Forms of what IAM takes (API_AssumeRole in the STS API reference).
-var (
-	roleARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,576}$`)
-	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-	externalID  = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`)
-)
+const defaultMaxSeries = 500
 
 // complete checks the options and fills in defaults.
 func (o *Options) complete() error {
@@ -45,12 +33,6 @@ func (o *Options) complete() error {
 	}
 	if o.MaxSeries == 0 {
 		o.MaxSeries = defaultMaxSeries
-	}
-	if o.Timeout == 0 {
-		o.Timeout = defaultTimeout
-	}
-	if o.SessionName == "" {
-		o.SessionName = defaultSessionName
 	}
 	if o.CWAgentDimensions == nil {
 		o.CWAgentDimensions = appended
@@ -79,33 +61,17 @@ func (o *Options) complete() error {
 		return fmt.Errorf("storage resolution %d: CloudWatch has 1 and 60 seconds", o.Resolution)
 	case o.MaxSeries < 0:
 		return fmt.Errorf("at most %d series: give a positive number", o.MaxSeries)
-	case o.Timeout < 0:
-		return fmt.Errorf("timeout %v: give a positive duration", o.Timeout)
-	case o.RoleARN != "" && !roleARN.MatchString(o.RoleARN):
-		return fmt.Errorf("role %q: give the ARN of an IAM role, as arn:aws:iam::123456789012:role/NAME", o.RoleARN)
-	case o.ExternalID != "" && (o.RoleARN == "" || !externalID.MatchString(o.ExternalID)):
-		return errors.New("external id: it needs a role to assume, and at least 2 letters, digits or any of _+=,.@:/-")
-	case !sessionName.MatchString(o.SessionName):
-		return fmt.Errorf("session name %q: it must be 2 to 64 letters, digits or any of _+=,.@-", o.SessionName)
-	}
-	return o.checkEndpoint()
-}
-
-// checkEndpoint never repeats the URL, which may hold a password.
-func (o *Options) checkEndpoint() error {
-	if o.Endpoint == "" {
-		return nil
-	}
-	u, err := url.Parse(o.Endpoint)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return errors.New("endpoint: give a URL as https://HOST, with a port if need be")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("endpoint: give a URL without user, query and fragment")
-	case o.FIPS || o.DualStack:
-		return errors.New("endpoint: it can't be combined with FIPS or dual-stack, which choose one themselves: remove one of them")
 	}
 	return nil
+}
+
+// account returns what package awsclient is to know.
+func (o *Options) account() awsclient.Options {
+	return awsclient.Options{
+		Sink: "cloudwatch", Service: "CloudWatch", Region: o.Region, FindRegion: o.FindRegion, Endpoint: o.Endpoint, FIPS: o.FIPS, DualStack: o.DualStack,
+		RoleARN: o.RoleARN, ExternalID: o.ExternalID, SessionName: o.SessionName, CAFile: o.CAFile, Timeout: o.Timeout,
+		DisableIMDS: o.DisableIMDS, Credentials: o.Credentials,
+	}
 }
 
 func checkNamespace(namespace string) error {

@@ -3,9 +3,7 @@ package cloudwatch
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -97,61 +95,11 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestTransport holds what no request shows.
-func TestTransport(t *testing.T) {
-	s := newSink(t, startFake(t, awsfake.Options{}))
-	tr := s.http.GetTransport()
-	if tr.TLSClientConfig.MinVersion != 0x0303 || tr.IdleConnTimeout != idleTimeout || tr.Protocols.HTTP2() || !tr.Protocols.HTTP1() {
-		t.Errorf("TLS from %x, idle for %v, protocols %v", tr.TLSClientConfig.MinVersion, tr.IdleConnTimeout, tr.Protocols)
-	}
-	for address, want := range map[string]string{"https://monitoring.us-east-1.amazonaws.com": proxyURL, "http://169.254.169.254/latest/": "<nil>"} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := tr.Proxy(r); err != nil || fmt.Sprint(got) != want {
-			t.Errorf("%s goes by %v, %v", address, got, err)
-		}
-	}
-	if s.http.GetTimeout() != 10*time.Second {
-		t.Errorf("timeout %v", s.http.GetTimeout())
-	}
+// TestDefaults are those of what is left out.
+func TestDefaults(t *testing.T) {
 	o := Options{Namespace: "ENA"}
-	if err := o.complete(); err != nil || o.Timeout != defaultTimeout || o.Resolution != 60 || o.MaxSeries != defaultMaxSeries || !slices.Equal(o.CWAgentDimensions, appended) {
+	if err := o.complete(); err != nil || o.Resolution != 60 || o.MaxSeries != defaultMaxSeries || !slices.Equal(o.CWAgentDimensions, appended) {
 		t.Errorf("%+v, %v", o, err)
-	}
-}
-
-// TestProxy: a proxy of the environment is used, but not for EC2's services on
-// the host, and its password stays out of errors.
-func TestProxy(t *testing.T) {
-	proxy := &url.URL{Scheme: "http", Host: "proxy:3128"}
-	choose := outsideProxy(func(*http.Request) (*url.URL, error) { return proxy, nil })
-	for address, want := range map[string]*url.URL{
-		"https://monitoring.us-east-1.amazonaws.com":     proxy,
-		"https://10.0.0.1":                               proxy,
-		"http://169.254.169.254/latest/api/token":        nil,
-		"http://169.254.170.23/v1/credentials":           nil,
-		"http://[fd00:ec2::254]/latest/api/token":        nil,
-		"http://[fd00:ec2::23]/v1/credentials":           nil,
-		"http://[fe80::1]":                               nil,
-		"https://sts.us-east-1.amazonaws.com":            proxy,
-		"https://169.254.169.254.monitoring.example.com": proxy,
-	} {
-		u, err := url.Parse(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := choose(&http.Request{URL: u}); err != nil || got != want {
-			t.Errorf("%s: %v, %v", address, got, err)
-		}
-	}
-	choose = outsideProxy(func(*http.Request) (*url.URL, error) {
-		return nil, errors.New(`invalid proxy address "http://me:s3cret@proxy:port"`)
-	})
-	_, err := choose(&http.Request{URL: &url.URL{Scheme: "https", Host: "monitoring.us-east-1.amazonaws.com"}})
-	if err == nil || strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("%v", err)
 	}
 }
 

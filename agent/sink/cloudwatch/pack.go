@@ -10,6 +10,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 )
 
 // The CloudWatch agent's namespace and the prefix of its ethtool metrics.
@@ -37,7 +38,7 @@ func (s *Sink) Pack(b *metric.Batch) ([]sink.Request, error) {
 		Version: requestVersion, Namespace: s.o.Namespace, Time: b.Start.UnixMilli(), Resolution: int32(s.o.Resolution),
 	}}
 	if s.o.Entity {
-		p.open.Entity = host.entity(&b.Resource)
+		p.open.Entity = awsclient.InstanceEntity(b.Resource.InstanceID, host.AutoScalingGroup, host.Cluster, host.Node)
 	}
 	p.plain()
 	for _, name := range s.o.Rollups {
@@ -60,27 +61,6 @@ func (s *Sink) Pack(b *metric.Batch) ([]sink.Request, error) {
 	}
 	s.active.report(s.active.leftOut-leftOut, b.Start, s.o.Log)
 	return p.requests, errors.Join(p.errs...)
-}
-
-// entity returns what the host's data speak of, or nil while that is unknown.
-// Names are those that the CloudWatch agent sends.
-func (h *Host) entity(r *metric.Resource) *entity {
-	if r.InstanceID == "" {
-		return nil
-	}
-	e := &entity{
-		KeyAttributes: map[string]string{"Type": "AWS::Resource", "ResourceType": "AWS::EC2::Instance", "Identifier": r.InstanceID},
-		Attributes:    map[string]string{"PlatformType": "AWS::EC2", "EC2.InstanceId": r.InstanceID},
-	}
-	if h.Cluster != "" {
-		e.Attributes["PlatformType"] = "AWS::EKS"
-	}
-	for name, value := range map[string]string{"EC2.AutoScalingGroup": h.AutoScalingGroup, "EKS.Cluster": h.Cluster, "K8s.Node": h.Node} {
-		if value != "" {
-			e.Attributes[name] = value
-		}
-	}
-	return e
 }
 
 // packer fills requests with the data of one window.

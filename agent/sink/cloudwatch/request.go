@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 )
 
 // requestVersion is that of the encoding below. Members may be added to it
@@ -29,11 +30,11 @@ const (
 // request is one call of PutMetricData as it waits in the spool: JSON, which is
 // about as small as CBOR here, and can be read by whoever looks into the spool.
 type request struct {
-	Version    int     `json:"v"`
-	Namespace  string  `json:"ns"`
-	Time       int64   `json:"t"`   // of all data, in ms since 1970
-	Resolution int32   `json:"res"` // in seconds
-	Entity     *entity `json:"entity,omitempty"`
+	Version    int               `json:"v"`
+	Namespace  string            `json:"ns"`
+	Time       int64             `json:"t"`   // of all data, in ms since 1970
+	Resolution int32             `json:"res"` // in seconds
+	Entity     *awsclient.Entity `json:"entity,omitempty"`
 	// Dimensions are those of all data; a datum has the index of its own.
 	Dimensions [][]dimension `json:"dims"`
 	Data       []datum       `json:"data"`
@@ -48,13 +49,6 @@ type datum struct {
 	Counts []float64 `json:"c,omitempty"`
 	// Shared is true for a metric of several hosts, which has no entity.
 	Shared bool `json:"s,omitempty"`
-}
-
-// entity says what data speak of (CloudWatch User Guide, "How to add related
-// information to telemetry").
-type entity struct {
-	KeyAttributes map[string]string `json:"k"`
-	Attributes    map[string]string `json:"a,omitempty"`
 }
 
 func (r *request) encode() sink.Request {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -25,7 +26,7 @@ func TestSpoolFormat(t *testing.T) {
 	}
 	want := request{
 		Version: 1, Namespace: "ENA", Time: 1795428000000, Resolution: 60,
-		Entity: &entity{
+		Entity: &awsclient.Entity{
 			KeyAttributes: map[string]string{"Type": "AWS::Resource", "ResourceType": "AWS::EC2::Instance", "Identifier": "i-0123456789abcdef0"},
 			Attributes:    map[string]string{"PlatformType": "AWS::EC2"},
 		},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/enawatch/enawatch/agent/metric"
@@ -21,19 +22,42 @@ type document struct {
 	// host and own are the indexes of the series under the host's dimensions
 	// and under those of the named interface.
 	host, own []int
+	// details are the indexes of what the named interface contributed to the
+	// host's series: properties, not metrics.
+	details []int
 }
 
-// metrics returns how many metrics the larger directive of d has.
-func (d document) metrics() int { return max(len(d.host), len(d.own)) }
+// metrics returns how many metrics d has.
+func (d document) metrics() int { return len(d.host) + len(d.own) }
 
-// cut splits d after n metrics of each directive. The list stays with the head.
+// longest returns how many series d has of the kind of which it has most.
+func (d document) longest() int { return max(len(d.host), len(d.own), len(d.details)) }
+
+// cut splits d after n series of each kind, or after the first series of all if
+// n is 0. The list stays with the head.
 func (d document) cut(n int) (head, tail document) {
+	h, o, t := min(n, len(d.host)), min(n, len(d.own)), min(n, len(d.details))
+	if n == 0 {
+		switch {
+		case len(d.host) > 0:
+			h = 1
+		case len(d.own) > 0:
+			o = 1
+		default:
+			t = 1
+		}
+	}
 	head, tail = d, d
-	h, o := min(n, len(d.host)), min(n, len(d.own))
 	head.host, tail.host = d.host[:h], d.host[h:]
 	head.own, tail.own = d.own[:o], d.own[o:]
+	head.details, tail.details = d.details[:t], d.details[t:]
 	tail.listed = false
 	return head, tail
+}
+
+// first returns the index of the first series of d.
+func (d document) first() int {
+	return slices.Concat(d.host, d.own, d.details)[0]
 }
 
 // appendDocument appends d as one line. The error is errTooLarge if the line
@@ -46,6 +70,12 @@ func (e *Encoder) appendDocument(b *metric.Batch, d document) error {
 	t.key(awsMember)
 	t.raw(`{"Timestamp":`)
 	t.integer(b.Start.UnixMilli())
+	if e.group != "" {
+		t.raw(`,"LogGroupName":`)
+		t.string(e.group)
+		t.raw(`,"LogStreamName":`)
+		t.string(e.stream)
+	}
 	t.raw(`,"CloudWatchMetrics":[`)
 	e.appendDirective(b, -1, d.host)
 	e.appendDirective(b, d.named, d.own)
@@ -66,6 +96,9 @@ func (e *Encoder) appendDocument(b *metric.Batch, d document) error {
 	for _, i := range d.own {
 		e.appendMetric(&b.Series[i])
 	}
+	for _, i := range d.details {
+		t.share(&b.Series[i])
+	}
 
 	limit := start + e.maxEvent - len(`}`)
 	if d.listed {
@@ -80,6 +113,7 @@ func (e *Encoder) appendDocument(b *metric.Batch, d document) error {
 		return err
 	}
 	t.raw("}\n")
+	e.lines = append(e.lines, line{end: len(t.buf), metrics: d.metrics()})
 	return nil
 }
 
@@ -228,6 +262,16 @@ func (t *text) scalars(s *metric.Series) {
 	}
 }
 
+// share appends what a log query can use of a series of one interface.
+func (t *text) share(s *metric.Series) {
+	if s.Whole {
+		t.key(s.Name)
+		t.number(s.Last())
+		return
+	}
+	t.scalars(s)
+}
+
 // appendList appends the list of interfaces, with as many entries as end before
 // limit, an index of the text.
 func (e *Encoder) appendList(b *metric.Batch, limit int) error {
@@ -264,13 +308,8 @@ func (e *Encoder) appendEntry(b *metric.Batch, i int) error {
 	t.property(macMember, n.MAC)
 	t.property(driverMember, n.DriverVersion)
 	for s := range b.Series {
-		switch s := &b.Series[s]; {
-		case s.Interface != i:
-		case s.Whole:
-			t.key(s.Name)
-			t.number(s.Last())
-		default:
-			t.scalars(s)
+		if s := &b.Series[s]; s.Interface == i {
+			t.share(s)
 		}
 	}
 	t.raw(`}`)

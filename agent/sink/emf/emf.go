@@ -27,10 +27,16 @@
 // entry of the list has the interface's names and the scalars (see below) of all
 // of its series, Detail or not.
 //
-// A scope without series to publish gets no directive, and a line without
-// directives is not written. What is more than 100 metrics in a directive, or
-// more than a log event can hold, goes to another line; the list stands on the
-// host's first line only, and is cut where the event is full: then
+// That is the shape PerHost. In the shape PerInterface, the host's series and
+// each interface have lines of their own, however many interfaces there are.
+// There is no list; an interface's line has the scalars of its series with
+// Detail set as members of the root, and is written even if it has nothing else
+// and so no directive.
+//
+// A scope without series to publish gets no directive, and in the shape PerHost
+// a line without directives is not written. What is more than 100 metrics in a
+// directive, or more than a log event can hold, goes to another line; the list
+// stands on the host's first line only, and is cut where the event is full: then
 // interfaces_omitted counts the entries that are missing.
 //
 // # Members
@@ -54,6 +60,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -83,11 +90,32 @@ type Encoder struct {
 	// highResolution is true if data comes more often than once a minute: then
 	// CloudWatch has to store it by the second.
 	highResolution bool
-	maxEvent       int
+	shape          Shape
+	maxEvent       int // bytes
+	// group and stream are where the CloudWatch agent is to write the documents
+	// to; "" says nothing of it.
+	group, stream string
 
-	text      text
-	host, own []int // series of the host, and of one interface
+	text text
+	// Series of the host, of one interface, and its shares in the host's.
+	host, own, details []int
+	lines              []line
+	refused            []error
 }
+
+// Shape says how a window becomes documents.
+type Shape string
+
+const (
+	// PerHost is one document for each window of a host with one interface, and
+	// a list of all interfaces in the host's document if there are several.
+	PerHost Shape = "host"
+	// PerInterface is one document for the host and one for each interface.
+	PerInterface Shape = "interface"
+)
+
+// line is one document in an encoder's text.
+type line struct{ end, metrics int }
 
 // NewEncoder returns an encoder for metrics of namespace. If publishInterval is
 // below one minute, metrics are declared with a storage resolution of 1 second.
@@ -99,7 +127,16 @@ func NewEncoder(namespace string, publishInterval time.Duration) (*Encoder, erro
 	case !validKey(namespace, maxName):
 		return nil, fmt.Errorf("EMF namespace %q: it must be 1 to %d printable ASCII characters, not only spaces, and not start with a colon", namespace, maxName)
 	}
-	return &Encoder{namespace: namespace, highResolution: publishInterval < time.Minute, maxEvent: maxEvent}, nil
+	return &Encoder{namespace: namespace, highResolution: publishInterval < time.Minute, shape: PerHost, maxEvent: maxEvent}, nil
+}
+
+// SetShape chooses a shape other than PerHost.
+func (e *Encoder) SetShape(s Shape) error {
+	if s != PerHost && s != PerInterface {
+		return fmt.Errorf("EMF shape %q is not known: use %s or %s", s, PerHost, PerInterface)
+	}
+	e.shape = s
+	return nil
 }
 
 // Append appends the documents of b to dst, each ended by a newline, and returns
@@ -107,13 +144,51 @@ func NewEncoder(namespace string, publishInterval time.Duration) (*Encoder, erro
 // returns an error, which names the series or dimension that CloudWatch would
 // refuse, the returned slice is dst.
 func (e *Encoder) Append(dst []byte, b *metric.Batch) ([]byte, error) {
-	e.text.buf = dst
-	if err := e.appendBatch(b); err != nil {
-		return dst, fmt.Errorf("encode the window of %s as EMF: %w", b.Start.UTC().Format(time.RFC3339), err)
+	text, refused := e.encode(dst, b)
+	if refused != nil {
+		return dst, refused[0]
 	}
-	return e.text.buf, nil
+	return text, nil
 }
 
+// encode appends what can be published of b to dst. The errors, each of one
+// line, say what can't. e.lines tells the documents apart until the next call.
+func (e *Encoder) encode(dst []byte, b *metric.Batch) ([]byte, []error) {
+	e.text.buf, e.lines, e.refused = dst, e.lines[:0], nil
+	if err := e.appendBatch(b); err != nil {
+		e.text.buf, e.lines = dst, e.lines[:0]
+		e.refused = append(e.refused, err)
+	}
+	for i, err := range e.refused {
+		e.refused[i] = fmt.Errorf("encode the window of %s as EMF: %w", b.Start.UTC().Format(time.RFC3339), err)
+	}
+	return e.text.buf, e.refused
+}
+
+// refuse notes that a series can't be published.
+func (e *Encoder) refuse(s *metric.Series, err error) {
+	e.refused = append(e.refused, fmt.Errorf("series %q: %w", s.Name, err))
+}
+
+// valid returns b without the series that are impossible to publish.
+func (e *Encoder) valid(b *metric.Batch) *metric.Batch {
+	bad := func(s metric.Series) bool { return checkSeries(b, &s) != nil }
+	if !slices.ContainsFunc(b.Series, bad) {
+		return b
+	}
+	rest := *b
+	rest.Series = nil
+	for i := range b.Series {
+		if err := checkSeries(b, &b.Series[i]); err != nil {
+			e.refuse(&b.Series[i], err)
+		} else {
+			rest.Series = append(rest.Series, b.Series[i])
+		}
+	}
+	return &rest
+}
+
+// appendBatch appends the documents of b. After an error, none of them counts.
 func (e *Encoder) appendBatch(b *metric.Batch) error {
 	if b.Start.UnixMilli() < 0 {
 		return errors.New("the window starts before 1970: set the host's clock")
@@ -121,22 +196,21 @@ func (e *Encoder) appendBatch(b *metric.Batch) error {
 	if err := CheckDimensions(b.Resource.Dimensions); err != nil {
 		return err
 	}
-	for i := range b.Series {
-		if err := checkSeries(b, &b.Series[i]); err != nil {
-			return fmt.Errorf("series %q: %w", b.Series[i].Name, err)
-		}
-	}
+	b = e.valid(b)
 	e.host = appendSeries(e.host[:0], b, metric.Instance, -1)
-	if len(b.Interfaces) == 1 {
+	if e.shape == PerHost && len(b.Interfaces) == 1 {
 		e.own = appendSeries(e.own[:0], b, metric.PerInterface, 0)
 		return e.appendLines(b, document{named: 0, host: e.host, own: e.own})
 	}
-	if err := e.appendLines(b, document{named: -1, listed: true, host: e.host}); err != nil {
+	if err := e.appendLines(b, document{named: -1, listed: e.shape == PerHost, host: e.host}); err != nil {
 		return err
 	}
 	for i := range b.Interfaces {
-		e.own = appendSeries(e.own[:0], b, metric.PerInterface, i)
-		if err := e.appendLines(b, document{named: i, own: e.own}); err != nil {
+		e.own, e.details = appendSeries(e.own[:0], b, metric.PerInterface, i), e.details[:0]
+		if e.shape == PerInterface {
+			e.details = appendDetails(e.details, b, i)
+		}
+		if err := e.appendLines(b, document{named: i, own: e.own, details: e.details}); err != nil {
 			return err
 		}
 	}
@@ -154,21 +228,37 @@ func appendSeries(indexes []int, b *metric.Batch, scope metric.Scope, i int) []i
 	return indexes
 }
 
+// appendDetails appends the indexes of the series with Detail set of the
+// interface at index i.
+func appendDetails(indexes []int, b *metric.Batch, i int) []int {
+	for n := range b.Series {
+		if s := &b.Series[n]; s.Detail && s.Interface == i {
+			indexes = append(indexes, n)
+		}
+	}
+	return indexes
+}
+
 // appendLines appends d as one line, or as several if it is more than one
-// directive or one log event can hold.
+// directive or one log event can hold. A series that fits none is refused.
 func (e *Encoder) appendLines(b *metric.Batch, d document) error {
-	for n := maxMetrics; d.metrics() > 0; {
+	for n := maxMetrics; d.longest() > 0; {
 		head, tail := d.cut(n)
 		start := len(e.text.buf)
 		err := e.appendDocument(b, head)
 		switch {
 		case err == nil:
 			d = tail
-		case errors.Is(err, errTooLarge) && n > 1:
+		case !errors.Is(err, errTooLarge):
+			return err
+		case n > 0:
 			e.text.buf = e.text.buf[:start]
 			n /= 2
 		default:
-			return err
+			e.text.buf = e.text.buf[:start]
+			e.refuse(&b.Series[head.first()], err)
+			tail.listed = head.listed
+			d, n = tail, maxMetrics
 		}
 	}
 	return nil

@@ -215,9 +215,21 @@ func compareGolden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// checkExtraction fails unless every line is valid and CloudWatch would extract
-// from them the series of b that are metrics, each once, and nothing else.
+// checkExtraction fails unless every line is valid and publishes something, and
+// CloudWatch would extract from them the series of b that are metrics, each once,
+// and nothing else.
 func checkExtraction(t *testing.T, b *metric.Batch, lines []byte, resolution int) {
+	t.Helper()
+	for _, doc := range checkMetrics(t, b, lines, resolution) {
+		if len(doc.Metrics) == 0 {
+			t.Errorf("a document publishes nothing: %v", doc.Root)
+		}
+	}
+}
+
+// checkMetrics is checkExtraction, but for documents that publish nothing. It
+// returns the documents.
+func checkMetrics(t *testing.T, b *metric.Batch, lines []byte, resolution int) []*emfspec.Document {
 	t.Helper()
 	var want, got []emfspec.Metric
 	for i := range b.Series {
@@ -225,18 +237,8 @@ func checkExtraction(t *testing.T, b *metric.Batch, lines []byte, resolution int
 			want = append(want, wantMetric(b, s, resolution))
 		}
 	}
-	for line := range bytes.Lines(lines) {
-		line, ended := bytes.CutSuffix(line, []byte("\n"))
-		if !ended {
-			t.Errorf("a line has no newline: %s", line)
-		}
-		doc, errs := emfspec.Validate(line)
-		if len(errs) > 0 {
-			t.Fatalf("invalid document: %v\n%s", errs, line)
-		}
-		if len(doc.Metrics) == 0 {
-			t.Errorf("a document publishes nothing: %s", line)
-		}
+	docs := validate(t, lines)
+	for _, doc := range docs {
 		got = append(got, doc.Metrics...)
 	}
 	order := func(a, b emfspec.Metric) int {
@@ -249,6 +251,25 @@ func checkExtraction(t *testing.T, b *metric.Batch, lines []byte, resolution int
 	if !reflect.DeepEqual(want, got) { // much faster than gocmp.Diff, for fuzzing
 		t.Errorf("extracted metrics (-want +got):\n%s", gocmp.Diff(want, got))
 	}
+	return docs
+}
+
+// validate fails unless lines are whole lines, each a valid document.
+func validate(t *testing.T, lines []byte) []*emfspec.Document {
+	t.Helper()
+	var docs []*emfspec.Document
+	for line := range bytes.Lines(lines) {
+		line, ended := bytes.CutSuffix(line, []byte("\n"))
+		if !ended {
+			t.Errorf("a line has no newline: %s", line)
+		}
+		doc, errs := emfspec.Validate(line)
+		if len(errs) > 0 {
+			t.Fatalf("invalid document: %v\n%s", errs, line)
+		}
+		docs = append(docs, doc)
+	}
+	return docs
 }
 
 // wantMetric says what CloudWatch is to extract for s.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/sink/emf"
 )
 
 // dice deals what a fuzzed batch is made of from the fuzzer's bytes; zeros when
@@ -121,13 +122,20 @@ func FuzzAppend(f *testing.F) {
 	// The same, where events are small.
 	f.Add(append([]byte{0, 1, 2, 5, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 255}, bytes.Repeat([]byte{1, 0, 2, 1, 1, 1, 3, 1, 0}, 700)...),
 		"ü", "\x1f\xc3(", "\u2029", 0x1p60, int64(1795421700000), int64(60e9), uint16(4000))
+	// One document for each interface.
+	f.Add(append([]byte{0, 1, 2, 5, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 40}, bytes.Repeat([]byte{1, 0, 2, 1, 1, 1, 3, 1, 0, 1}, 700)...),
+		"ü", "\x1f\xc3(", "\u2029", 0x1p60, int64(1795421700000), int64(60e9), uint16(8190))
 	// A wild one.
 	f.Add(append([]byte{3, 0, 63, 1, 0, 0, 1, 3, 63, 2}, bytes.Repeat([]byte{0, 0, 1, 7, 9}, 30)...),
 		"m0_sum", "mac", "_aws", 0.1, int64(1), int64(1), uint16(900))
 	f.Fuzz(func(t *testing.T, data []byte, s1, s2, s3 string, number float64, start, length int64, limit uint16) {
 		d := &dice{bytes: data, strings: [3]string{s1, s2, s3}, number: number}
 		b := d.batch(start, length)
+		shape := []emf.Shape{emf.PerHost, emf.PerInterface}[d.roll(2)]
 		e := newEncoder(t, time.Minute)
+		if err := e.SetShape(shape); err != nil {
+			t.Fatal(err)
+		}
 		most := 1<<20 - 26
 		if limit > 0 {
 			most = int(limit)
@@ -145,9 +153,13 @@ func FuzzAppend(f *testing.F) {
 		if n := longest(got); n > most {
 			t.Errorf("a document of %d bytes, the limit is %d", n, most)
 		}
-		checkExtraction(t, b, got, 60)
-		again, err := newEncoder(t, time.Minute).Append(nil, b)
-		if limit == 0 && (err != nil || !bytes.Equal(got, again)) {
+		if shape == emf.PerHost {
+			checkExtraction(t, b, got, 60)
+		} else {
+			checkShares(t, b, checkMetrics(t, b, got, 60))
+		}
+		again, err := e.Append(nil, b)
+		if err != nil || !bytes.Equal(got, again) {
 			t.Errorf("the same batch gave %q, then %q, %v", got, again, err)
 		}
 	})

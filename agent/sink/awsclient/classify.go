@@ -1,4 +1,4 @@
-package cloudwatch
+package awsclient
 
 import (
 	"cmp"
@@ -34,7 +34,7 @@ const (
 	remedyKey = "the access key does not exist or is not active: give another, or let the host have a role"
 	remedySig = "the secret access key is not that of the access key, or a proxy changes requests: give the right one"
 	remedyEnd = "the session token has expired: renew it, or let the host have a role, which renews its own"
-	remedyOpt = "the account or its access key may not use CloudWatch in this region: activate it"
+	remedyOpt = "the account or its access key may not use this service in this region: activate it"
 )
 
 // faults lists error codes without the suffixes Exception and Fault (Common
@@ -62,9 +62,9 @@ var faults = map[string]fault{
 	"InvalidSignature":           {kind: sink.Credentials, remedy: remedySig, signed: true},
 	"IncompleteSignature":        {kind: sink.Credentials, remedy: remedySig, signed: true},
 	"AuthFailure":                {kind: sink.Credentials, remedy: remedySig, signed: true},
-	"RequestExpired":             {kind: sink.Credentials, remedy: remedyClock, signed: true},
-	"RequestTimeTooSkewed":       {kind: sink.Credentials, remedy: remedyClock, signed: true},
-	"RequestInTheFuture":         {kind: sink.Credentials, remedy: remedyClock, signed: true},
+	"RequestExpired":             {kind: sink.Credentials, remedy: RemedyClock, signed: true},
+	"RequestTimeTooSkewed":       {kind: sink.Credentials, remedy: RemedyClock, signed: true},
+	"RequestInTheFuture":         {kind: sink.Credentials, remedy: RemedyClock, signed: true},
 	"ExpiredToken":               {kind: sink.Credentials, remedy: remedyEnd, signed: true},
 	"TokenRefreshRequired":       {kind: sink.Credentials, remedy: remedyEnd, signed: true},
 	"OptInRequired":              {kind: sink.Credentials, remedy: remedyOpt},
@@ -77,7 +77,8 @@ var faults = map[string]fault{
 	"RequestEntityTooLarge": {kind: sink.TooLarge},
 }
 
-const remedyClock = "set the host's clock, and keep it so with chrony and the time service at 169.254.169.123"
+// RemedyClock is what to do about a clock that is off.
+const RemedyClock = "set the host's clock, and keep it so with chrony and the time service at 169.254.169.123"
 
 // faultOf returns what an error code means, together with the HTTP status.
 func faultOf(code string, status int) fault {
@@ -104,61 +105,52 @@ func faultOf(code string, status int) fault {
 	return fault{remedy: "look at the account, the region and the endpoint"}
 }
 
-// classify says what an error of PutMetricData means for r, which was signed
-// with credentials.
-func (x *exchange) classify(err error, r *request, credentials aws.Credentials) *sink.Error {
+// Classify says what an error of an operation means that was signed with
+// credentials. permission says what to do if the identity may not call it.
+func (x *Exchange) Classify(err error, operation, permission string, credentials aws.Credentials) *sink.Error {
 	e := &sink.Error{RetryAfter: x.retryAfter()}
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	switch {
 	case x.status == 0:
 		e.Ambiguous = x.sent.Load()
 		e.Remedy = remedyOf(err)
-		e.Err = fail(err, "send to %s: %s", cmp.Or(x.host, "CloudWatch"), cause(err))
+		e.Err = fail(err, "send to %s: %s", cmp.Or(x.host, x.Owner.o.Service), cause(err))
 	case isAPI:
 		f := faultOf(api.ErrorCode(), x.status)
 		e.Kind, e.Ambiguous, e.Remedy = f.kind, f.ambiguous, f.remedy
-		e.Err = fail(err, "PutMetricData: %s: %s", firstLine(api.ErrorCode()), firstLine(redact(api.ErrorMessage(), credentials)))
+		e.Err = fail(err, "%s: %s: %s", operation, firstLine(api.ErrorCode()), firstLine(redact(api.ErrorMessage(), credentials)))
 		switch {
 		case x.mistime(f, api):
-			e.Err, e.Remedy = fail(err, "PutMetricData: %s: %s", firstLine(api.ErrorCode()), x.apart()), remedyClock
+			e.Err, e.Remedy = fail(err, "%s: %s: %s", operation, firstLine(api.ErrorCode()), x.apart()), RemedyClock
 		case f.kind == sink.Credentials && f.remedy == "":
-			e.Remedy = fmt.Sprintf(`give the identity that enawatch has on this host the action cloudwatch:PutMetricData on "*", with the condition StringEquals cloudwatch:namespace %q (deploy/iam/cloudwatch-put-metric-data.json)`, r.Namespace)
+			e.Remedy = permission
 		case f.kind == sink.Credentials && credentials.Source != "" && !f.signed:
 			e.Remedy += " (it came from " + firstLine(credentials.Source) + ")"
-		case f.kind == sink.Poisoned && strings.Contains(api.ErrorMessage(), "Timestamp"):
-			e.Kind, e.Remedy = x.untimely(r)
 		}
 	default:
-		x.foreign(e, err)
+		x.foreign(e, err, operation)
 	}
 	return e
 }
 
-// maxAge is how old data may be (API_PutMetricData: two weeks).
-const maxAge = 14 * 24 * time.Hour
-
-// untimely says what a refusal of r's time means, by the service's clock.
-func (x *exchange) untimely(r *request) (sink.Kind, string) {
-	skew, _ := x.skew()
-	age := x.at.Add(skew).Sub(time.UnixMilli(r.Time))
-	switch {
-	case age > maxAge:
-		return sink.TooOld, "data wait for two weeks at most"
-	case age < 0:
-		return sink.Poisoned, "the clock was ahead when the data were counted: " + remedyClock
-	}
-	return sink.Poisoned, ""
+// Stale reports whether e, an error of the exchange, calls for another
+// configuration: credentials may be found elsewhere by now. With a wrong clock
+// they must not be looked for anew: the SDK has learned the difference and signs
+// with it.
+func (x *Exchange) Stale(e *sink.Error) bool {
+	unsent := x.host == ""
+	return (e.Kind == sink.Credentials || unsent) && !x.mistimed
 }
 
-// foreign classifies an answer that is not in CloudWatch's words: somebody
+// foreign classifies an answer that is not in the service's words: somebody
 // between gave it, or it broke off.
-func (x *exchange) foreign(e *sink.Error, err error) {
-	e.Err = fail(err, "PutMetricData: %s answers %d %s, but not in CloudWatch's words", x.host, x.status, http.StatusText(x.status))
+func (x *Exchange) foreign(e *sink.Error, err error, operation string) {
+	e.Err = fail(err, "%s: %s answers %d %s, but not in %s's words", operation, x.host, x.status, http.StatusText(x.status), x.Owner.o.Service)
 	e.Remedy = "look for a proxy, firewall or load balancer on the way, and at the endpoint"
 	switch {
 	case x.status == http.StatusOK:
 		e.Ambiguous, e.Remedy = true, ""
-		e.Err = fail(err, "PutMetricData: the answer broke off or is not CloudWatch's")
+		e.Err = fail(err, "%s: the answer broke off or is not %s's", operation, x.Owner.o.Service)
 	case x.status == http.StatusRequestEntityTooLarge:
 		e.Kind = sink.TooLarge
 	case x.status == http.StatusTooManyRequests:
@@ -170,20 +162,20 @@ func (x *exchange) foreign(e *sink.Error, err error) {
 	}
 }
 
-// classifyConnect says what an error of connect means.
-func classifyConnect(err error) *sink.Error {
+// classifyLoad says what an error of load means.
+func (c *Client) classifyLoad(err error) *sink.Error {
 	e := &sink.Error{Kind: sink.Credentials, Err: fail(err, "%s", firstLine(err.Error())), Remedy: "mend AWS_PROFILE, AWS_CONFIG_FILE, AWS_CA_BUNDLE or what they name"}
 	if errors.Is(err, errNoRegion) {
-		e.Remedy = "set the region of the cloudwatch sink, or AWS_REGION"
+		e.Remedy = "set the region of the " + c.o.Sink + " sink, or AWS_REGION"
 	}
 	return e
 }
 
-// classifyCredentials says what an error of the credential chain means. Nothing
-// was sent to CloudWatch; x has the answer of whoever gives credentials.
-func (x *exchange) classifyCredentials(err error, o *Options) *sink.Error {
+// ClassifyCredentials says what an error of the credential chain means. Nothing
+// was sent to the service; x has the answer of whoever gives credentials.
+func (x *Exchange) ClassifyCredentials(err error) *sink.Error {
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.Response != nil {
-		x.status, x.header, x.at = answer.HTTPStatusCode(), answer.Response.Header, time.Now()
+		x.status, x.Header, x.at = answer.HTTPStatusCode(), answer.Response.Header, time.Now()
 	}
 	e := &sink.Error{Kind: sink.Credentials, RetryAfter: x.retryAfter(), Err: fail(err, "get AWS credentials: %s", firstLine(err.Error()))}
 	operation, isOperation := errors.AsType[*smithy.OperationError](err)
@@ -204,13 +196,13 @@ func (x *exchange) classifyCredentials(err error, o *Options) *sink.Error {
 		e.Err = fail(err, "get AWS credentials: %s: %s", firstLine(api.ErrorCode()), firstLine(api.ErrorMessage()))
 		switch f := faultOf(api.ErrorCode(), x.status); {
 		case x.mistime(f, api):
-			e.Err, e.Remedy = fail(err, "get AWS credentials: %s: %s", firstLine(api.ErrorCode()), x.apart()), remedyClock
+			e.Err, e.Remedy = fail(err, "get AWS credentials: %s: %s", firstLine(api.ErrorCode()), x.apart()), RemedyClock
 		case f.kind == sink.Throttled || x.status >= http.StatusInternalServerError:
 			e.Kind = f.kind
 		case f.kind == sink.Credentials && f.remedy != "":
 			e.Remedy = f.remedy
-		case o.RoleARN != "":
-			e.Remedy = "let the host's own identity call sts:AssumeRole on " + o.RoleARN + ", and let that role trust it, with the same external id"
+		case x.Owner.o.RoleARN != "":
+			e.Remedy = "let the host's own identity call sts:AssumeRole on " + x.Owner.o.RoleARN + ", and let that role trust it, with the same external id"
 		default:
 			e.Remedy = "look at the role, and at whom it trusts"
 		}
@@ -238,8 +230,8 @@ const maxSkew = 4 * time.Minute
 
 // mistime reports whether a signature was refused because of its time, and
 // keeps that.
-func (x *exchange) mistime(f fault, api smithy.APIError) bool {
-	skew, _ := x.skew()
+func (x *Exchange) mistime(f fault, api smithy.APIError) bool {
+	skew, _ := x.Skew()
 	message := api.ErrorMessage()
 	x.mistimed = f.signed && (skew.Abs() > maxSkew ||
 		strings.HasPrefix(message, "Signature expired") || strings.HasPrefix(message, "Signature not yet current"))
@@ -249,8 +241,8 @@ func (x *exchange) mistime(f fault, api smithy.APIError) bool {
 // apart says how far the clocks are apart, to the minute. The SDK signs by what
 // it learned of that from the answer before, so that a clock which is set right
 // costs one more refusal.
-func (x *exchange) apart() string {
-	skew, _ := x.skew()
+func (x *Exchange) apart() string {
+	skew, _ := x.Skew()
 	minutes := strings.TrimSuffix(skew.Abs().Round(time.Minute).String(), "0s")
 	switch {
 	case skew > maxSkew:
