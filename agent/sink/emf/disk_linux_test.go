@@ -80,6 +80,7 @@ func TestFullDiskThenMoved(t *testing.T) {
 		if err := os.Truncate(path+".1", 0); err != nil {
 			t.Fatal(err)
 		}
+		s.Reopen()
 		checkError(t, s.Deliver(t.Context(), big), sink.Transient, true, "it was moved after a write that failed")
 		deliver(t, s, sink.Request{Data: numbered(1)})
 		if got := read(t, path); got != string(numbered(1)) {

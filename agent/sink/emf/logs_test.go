@@ -295,7 +295,7 @@ func TestLogsRejectedInPart(t *testing.T) {
 	if !strings.Contains(log.String(), "events were rejected and are lost") {
 		t.Errorf("log: %s", &log)
 	}
-	for _, m := range s.SelfMetrics() {
+	for _, m := range counted(s) {
 		if m.Value != 1 {
 			t.Errorf("%v: %v", m.Labels, m.Value)
 		}
