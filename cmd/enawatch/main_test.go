@@ -54,7 +54,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "--simulate=nonsense"}, 2, "no scenario"},
 		{[]string{"run", "--simulate=" + script}, 2, script + ":1:"},
 		{[]string{"run", "--simulate", "--sinks.cloudwatch", "--sinks.prometheus=false"}, 2, "a simulation is never published to AWS"},
-		{[]string{"run", "--simulate", "--sinks.emf.output", "file:///tmp/x", "--sinks.prometheus=false"}, 2, "a simulation is written to stdout only"},
+		{[]string{"run", "--simulate", "--sinks.emf.output", "file:///var/log/emf.jsonl", "--sinks.prometheus=false"}, 2, "a simulation is written to stdout only"},
 		{[]string{"run", "--simulate", "--sinks.emf.output", "tcp://nowhere", "--sinks.prometheus=false"}, 2, "sinks.emf.output"},
 		{[]string{"nonsense"}, 2, "nonsense"},
 		{[]string{"once", "--simulate"}, 0, ""},
