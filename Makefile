@@ -1,4 +1,4 @@
-# Two targets do everything: run and test. The rest are their parts.
+# Two targets do everything: run and test. The rest are their parts, and what takes longer.
 
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -8,7 +8,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate bench packages clean
+.PHONY: help build run test test-beds lint generate bench packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,15 @@ run: build ## Build, then run the agent here: EMF on stdout, /metrics on 127.0.0
 test: packages ## Install what the tests need, then run all of them (as root: they make network namespaces)
 	$(AS_ROOT) go test -race ./...
 
+test-beds: ## Run the binary against real systems (as root; builds Prometheus, Cortex and Kubernetes once: 25 minutes)
+	@test/packages beds
+	$(AS_ROOT) go test -tags beds -p 1 -timeout 60m ./test/beds/...
+
 lint: ## Check formatting, go vet, staticcheck and shell scripts
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt these: $$unformatted"; exit 1; }
-	go vet ./...
-	go run $(STATICCHECK) ./...
-	shellcheck .ci/run test/packages
+	go vet -tags beds ./...
+	go run $(STATICCHECK) -tags beds ./...
+	shellcheck .ci/run test/packages test/beds/tool
 
 generate: ## Write everything that is generated: docs, tables, man pages
 	go generate ./...
