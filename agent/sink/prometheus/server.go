@@ -11,14 +11,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/sink/prometheus/webconfig"
 )
 
 // Limits of the server. Whoever can reach the port must not be able to hold
@@ -80,10 +79,8 @@ func New(o Options) (*Server, error) {
 	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
 		return nil, fmt.Errorf("sinks.prometheus.listen: %w; %s", err, listenRemedy(err))
 	}
-	if err := web.Validate(o.WebConfigFile); err != nil {
-		// The YAML parser reports one mistake a line.
-		return nil, fmt.Errorf("sinks.prometheus.web_config_file: read %s: %s; it must be a web configuration file of the Prometheus exporter toolkit",
-			o.WebConfigFile, strings.Join(strings.Fields(err.Error()), " "))
+	if err := webconfig.Check(o.WebConfigFile); err != nil {
+		return nil, fmt.Errorf("sinks.prometheus.web_config_file: %w; it must be a web configuration file of the Prometheus exporter toolkit", err)
 	}
 	return &Server{
 		listen:        o.Listen,
@@ -112,20 +109,13 @@ func (s *Server) Start() error {
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
-		err := web.Serve(l, s.http, &web.FlagConfig{WebConfigFile: &s.webConfigFile}, slog.New(warnings{s.log.Handler()}))
+		err := webconfig.Serve(l, s.http, s.webConfigFile, s.log)
 		l.Close() // Serve leaves it open if the web configuration went bad since New.
 		if !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the HTTP endpoint stopped; metrics are not served until the agent is restarted", "err", err)
 		}
 	}()
 	return nil
-}
-
-// warnings is a log without what the toolkit says at every start.
-type warnings struct{ slog.Handler }
-
-func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
 }
 
 func listenRemedy(err error) string {

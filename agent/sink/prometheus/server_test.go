@@ -129,7 +129,7 @@ func TestNewErrors(t *testing.T) {
 		{"no address", func(o *Options) { o.Listen = "" }, "write HOST:PORT, as in 127.0.0.1:9109"},
 		{"port alone", func(o *Options) { o.Listen = "9109" }, "sinks.prometheus.listen: address 9109: missing port in address; write"},
 		{"no web configuration", func(o *Options) { o.WebConfigFile = filepath.Join(dir, "missing.yml") },
-			"sinks.prometheus.web_config_file: read " + filepath.Join(dir, "missing.yml") + ": open"},
+			"sinks.prometheus.web_config_file: open " + filepath.Join(dir, "missing.yml")},
 		{"unknown key", func(o *Options) { o.WebConfigFile = write("key.yml", "tls_server_confg: {}\nusers: {}\n") },
 			"field tls_server_confg not found"},
 		{"no certificate", func(o *Options) {
@@ -277,7 +277,7 @@ func TestWebConfigGoneBad(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-s.done
-	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "nonsense") {
+	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "web.yml: line 1") {
 		t.Errorf("log:\n%s", &log)
 	}
 	if conn, err := net.Dial("tcp", s.Addr().String()); err == nil {
