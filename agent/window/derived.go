@@ -58,3 +58,10 @@ func AllDerived() []Derived {
 	}
 	return all
 }
+
+// ThrottledSeconds returns the metric that says for how many seconds of a window
+// s grew, if it has one.
+func ThrottledSeconds(s ena.Stat) (Derived, bool) {
+	d := throttledSeconds[s]
+	return d, d.Name != ""
+}

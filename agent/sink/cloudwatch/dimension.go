@@ -141,3 +141,16 @@ func ascii(s string) string {
 		return r
 	}, s)
 }
+
+// Dimensions returns what a series of b is published under, but for roll-ups.
+func Dimensions(b *metric.Batch, s *metric.Series) []metric.Dimension {
+	list := []dimension{hostKey(&b.Resource)}
+	if s.Interface >= 0 {
+		list = append(list, interfaceKey(&b.Interfaces[s.Interface]))
+	}
+	var out []metric.Dimension
+	for _, d := range list {
+		out = append(out, metric.Dimension{Name: d[0], Value: d[1]})
+	}
+	return append(out, b.Resource.Dimensions...)
+}
