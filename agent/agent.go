@@ -53,6 +53,9 @@ type Options struct {
 	// Attached is told the MAC address of each interface that is read from now
 	// on, if it is not nil. It must not block.
 	Attached func(mac string)
+	// Exceeded is told of each reading in which an allowance was exceeded, if it
+	// is not nil. It must not block.
+	Exceeded func()
 }
 
 // Agent reads, counts and hands on. Make one with New and run it once.
@@ -60,6 +63,7 @@ type Agent struct {
 	Options
 
 	mu       sync.Mutex // guards everything below
+	pods     func(index int, eni string) *metric.Pods
 	watcher  *ena.Watcher
 	tracker  *delta.Tracker
 	window   *window.Window
@@ -96,7 +100,7 @@ func New(o Options) (*Agent, error) {
 		return nil, fmt.Errorf("load the baselines: %w", err)
 	}
 	return &Agent{
-		Options: o, unwanted: map[int]sighting{}, enis: map[string]string{},
+		Options: o, pods: func(int, string) *metric.Pods { return nil }, unwanted: map[int]sighting{}, enis: map[string]string{},
 		watcher: ena.NewWatcher(o.Kernel),
 		tracker: delta.NewTracker(bootID, baselines),
 		window:  window.New(int(o.Publish/o.Sample), o.Sparse),
@@ -125,6 +129,7 @@ func (a *Agent) closeWindow(t window.Tick) {
 	if a.Levels {
 		b.Levels = a.levels(b.Interfaces)
 	}
+	nameCulprits(b)
 	a.counts.windows++
 	end := t.Start.Add(t.Length)
 	a.commits.Publish(commit{a.tracker.Baselines(end), b})

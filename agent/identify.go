@@ -27,12 +27,42 @@ func (a *Agent) NameENI(mac, eni string) {
 			continue
 		}
 		i.row.Interface.ENI = eni
+		i.row.Interface.Pods = a.pods(i.index, eni)
 		if !a.Want(i.row.Interface) {
 			a.unwanted[i.index] = sighting{ena.Netdev{Index: i.index, Interface: i.row.Interface, Driver: i.driver}, ena.Found}
 			a.stopReading(at)
 		}
 	}
 	a.reconsider(mac)
+}
+
+// NamePods says which pods are on the interface that the kernel knows under an
+// index and AWS under the id of an ENI, which may be "", now and until it is said
+// anew.
+func (a *Agent) NamePods(pods func(index int, eni string) *metric.Pods) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pods = pods
+	for _, i := range a.interfaces {
+		i.row.Interface.Pods = pods(i.index, i.row.Interface.ENI)
+	}
+}
+
+// nameCulprits leaves pods only to interfaces that exceeded an allowance: the
+// others did not hurt anyone.
+func nameCulprits(b *metric.Batch) {
+	exceeded := make([]bool, len(b.Interfaces))
+	for n := range b.Series {
+		s := &b.Series[n]
+		if stat, ok := ena.Lookup(s.Name); ok && s.Interface >= 0 && stat.Exceeded() && !s.IsZero() {
+			exceeded[s.Interface] = true
+		}
+	}
+	for n := range b.Interfaces {
+		if !exceeded[n] {
+			b.Interfaces[n].Pods = nil
+		}
+	}
 }
 
 // levels lists the raw values of the interfaces of a window, without those of

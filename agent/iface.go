@@ -105,6 +105,7 @@ func (a *Agent) newInterface(n ena.Netdev, c ena.Change) {
 		a.Log.Error("interface can't be read; will try again", "interface", mi.Name, "every", rescanEvery, "err", err)
 		return
 	}
+	mi.Pods = a.pods(n.Index, mi.ENI)
 	a.interfaces = append(a.interfaces, &iface{
 		index: n.Index, driver: n.Driver, reader: reader,
 		life: a.tracker.Life(mi, n.Index, c == ena.Attached),

@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 
+	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
 )
 
@@ -83,6 +84,9 @@ func (a *Agent) observe(i *iface) {
 		result := i.life.Observe(r.Vector, a.now())
 		verdict, reason = result.Verdict, result.Reason
 		a.window.Observe(i.row, result)
+		if a.Exceeded != nil && exceeded(result) {
+			a.Exceeded()
+		}
 		if verdict == ena.Valid {
 			i.reader.Believe()
 		}
@@ -111,6 +115,16 @@ func (a *Agent) observe(i *iface) {
 		}
 		a.Log.Warn("interface is read at another pace", "interface", i.name(), "every", d, "slow", slow, "verdict", verdict.String())
 	}
+}
+
+// exceeded reports whether a counter of an allowance grew.
+func exceeded(r *delta.Result) bool {
+	for s := ena.Stat(0); s.Exceeded(); s++ {
+		if r.Counted.Has(s) && r.Values[s] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // sayVerdict logs a verdict that is not what it was.

@@ -19,17 +19,18 @@ import (
 // or "", and the text of a value, both printable. A value that is empty and may
 // be is not checked.
 var checks = map[string]func(name, text string) error{
-	"address":     checkAddress,
-	"dimension":   checkDimension,
-	"emf output":  checkEMFOutput,
-	"endpoint":    checkEndpoint,
-	"glob":        checkGlob,
-	"host":        checkHost,
-	"instance id": checkInstanceID,
-	"label":       checkLabel,
-	"namespace":   checkNamespace,
-	"queue stat":  checkQueueStat,
-	"resolution":  checkResolution,
+	"address":       checkAddress,
+	"dimension":     checkDimension,
+	"emf output":    checkEMFOutput,
+	"endpoint":      checkEndpoint,
+	"glob":          checkGlob,
+	"host":          checkHost,
+	"instance id":   checkInstanceID,
+	"introspection": checkIntrospection,
+	"label":         checkLabel,
+	"namespace":     checkNamespace,
+	"queue stat":    checkQueueStat,
+	"resolution":    checkResolution,
 }
 
 func checkGlob(_, text string) error {
@@ -108,6 +109,7 @@ func reserved(name string) bool {
 	if slices.Contains([]string{
 		"_aws", "InstanceId", "NetworkInterfaceId", "host", "interface", "interfaces", "interfaces_omitted",
 		"mac", "driver_version", "simulated", "start", "window_seconds",
+		"pods", "pods_dns", "pods_omitted",
 	}, name) {
 		return true
 	}
@@ -164,6 +166,13 @@ func checkNamespace(_, text string) error {
 		return fmt.Errorf("%s begins with AWS/ or a colon, which CloudWatch refuses: write one such as ENA", quote(text))
 	}
 	return checkASCII("namespace", text, 255)
+}
+
+func checkIntrospection(_, text string) error {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok && strings.HasPrefix(path, "/") {
+		return nil
+	}
+	return checkAddress("", text)
 }
 
 func checkAddress(_, text string) error {

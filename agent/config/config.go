@@ -35,6 +35,7 @@ type Config struct {
 	Dimensions      map[string]string `yaml:"dimensions" max:"27" check:"dimension" doc:"Fixed dimensions of every metric, besides enawatch's own. CloudWatch bills each combination of values as a metric."`
 	Spool           Spool             `yaml:"spool" doc:"What is not delivered yet, in a file in state_dir. The oldest goes first where it exceeds a bound, and is counted."`
 	Identity        Identity          `yaml:"identity" short:"mode" doc:"Who this host is, where it is not to be found out."`
+	Kubernetes      Kubernetes        `yaml:"kubernetes" doc:"Which pods are on which interface, where this host is a Kubernetes node."`
 	Log             Log               `yaml:"log" doc:"The log on stderr."`
 	Sinks           Sinks             `yaml:"sinks" doc:"Destinations. One is on when its key is there, even with nothing behind it."`
 }
@@ -83,6 +84,12 @@ type Identity struct {
 	Nodegroup        string `yaml:"nodegroup" check:"label" doc:"Its EKS node group. Empty: the instance's tag, where instance metadata shows tags."`
 	Node             string `yaml:"node" check:"label" doc:"Its name as a Kubernetes node. Empty: the variable NODE_NAME."`
 	Pod              string `yaml:"pod" check:"label" doc:"Name of the agent's pod. Empty: the variable POD_NAME."`
+}
+
+// Kubernetes says how pods are found.
+type Kubernetes struct {
+	Pods          string `yaml:"pods" default:"auto" required:"true" oneof:"auto on off" doc:"Whether to find out which pods are on which interface, once a minute and when an allowance was exceeded. auto does in a pod, which has the variable KUBERNETES_SERVICE_HOST or NODE_NAME."`
+	Introspection string `yaml:"introspection" default:"127.0.0.1:61679" required:"true" check:"introspection" doc:"Where the Amazon VPC CNI plugin tells of itself: its INTROSPECTION_BIND_ADDRESS, as host:port or unix:/PATH."`
 }
 
 // Log says what is logged, and how.

@@ -127,6 +127,9 @@ func (s Stat) Entry() *Entry { return &catalogue[s] }
 // String returns the driver's name of s.
 func (s Stat) String() string { return catalogue[s].Name }
 
+// Exceeded reports whether s counts the packets that exceeded an allowance.
+func (s Stat) Exceeded() bool { return s <= LinklocalAllowanceExceeded }
+
 // NumStats is the number of rows of the catalogue.
 const NumStats = int(FirstQueue) + numQueueStats
 

@@ -86,6 +86,10 @@ type Interface struct {
 	// Link is "up" if the interface is on and has a carrier, which ethtool calls
 	// "Link detected"; "down" if not; or "" while that is not known.
 	Link string
+	// Pods are the pods that send and receive through it, or nil if there are
+	// none or none are known. In a Batch it is nil too if the interface exceeded
+	// no allowance in the window.
+	Pods *Pods
 }
 
 // Series is what one metric did in one window.

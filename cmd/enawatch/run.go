@@ -67,13 +67,15 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	defer out.close()
 	who.find(ctx, kernel)
 
+	pods := newPods(cfg.Kubernetes, source.simulated(), log)
 	queues := config.MatchQueueStats(cfg.QueueStats...)
 	a, err := agent.New(agent.Options{
 		Kernel: kernel, Clock: window.SystemClock(), Log: log, Resource: who.resource(),
 		Sample: cfg.SampleInterval, Publish: cfg.PublishInterval, Sparse: cfg.Zeros == "sparse",
 		Want:   func(i metric.Interface) bool { return cfg.Interfaces.Match(i.Name, i.MAC, i.ENI) },
 		Queues: func(s ena.Stat) bool { return slices.Contains(queues, s) },
-		Store:  out.store, Outputs: out.direct, Levels: out.levels, Attached: who.attached,
+		Store:  out.store, Outputs: out.direct, Levels: out.levels, Exceeded: pods.look,
+		Attached: func(mac string) { who.attached(mac); pods.look() },
 	})
 	if err != nil {
 		return err
@@ -84,6 +86,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	}
 	defer stopServer()
 	defer who.follow(ctx, a)()
+	defer pods.follow(ctx, a)()
 	out.start(who.resource()) // nothing can fail any more
 	defer onHangup(out.reopen)()
 

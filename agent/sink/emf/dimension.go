@@ -32,11 +32,15 @@ const (
 	lengthMember    = "window_seconds"
 	listMember      = "interfaces"
 	omittedMember   = "interfaces_omitted"
+	podsMember      = "pods"
+	podsDNSMember   = "pods_dns"
+	podsMoreMember  = "pods_omitted"
 )
 
 var reserved = []string{
 	awsMember, hostMember, instanceMember, simulatedMember, eniMember, interfaceMember,
 	macMember, driverMember, startMember, lengthMember, listMember, omittedMember,
+	podsMember, podsDNSMember, podsMoreMember,
 }
 
 // CheckDimensions reports the first fixed dimension that can't be published.

@@ -201,6 +201,7 @@ func (e *Encoder) appendIdentity(b *metric.Batch, d document) error {
 	}
 	t.property(macMember, n.MAC)
 	t.property(driverMember, n.DriverVersion)
+	t.pods(n.Pods)
 	return nil
 }
 
@@ -222,6 +223,32 @@ func (t *text) property(name, value string) {
 	}
 	t.key(name)
 	t.string(value)
+}
+
+// pods appends who is on an interface, unless that is not known.
+func (t *text) pods(p *metric.Pods) {
+	if p == nil {
+		return
+	}
+	t.names(podsMember, p.Names)
+	t.names(podsDNSMember, p.DNS)
+	if p.Omitted > 0 {
+		t.key(podsMoreMember)
+		t.integer(int64(p.Omitted))
+	}
+}
+
+// names appends a list, unless it is empty.
+func (t *text) names(member string, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	t.key(member)
+	t.raw(`[`)
+	for _, n := range names {
+		t.element(n)
+	}
+	t.raw(`]`)
 }
 
 // appendMetric appends the samples of s, and its scalars.
@@ -307,6 +334,7 @@ func (e *Encoder) appendEntry(b *metric.Batch, i int) error {
 	t.property(interfaceMember, n.Name)
 	t.property(macMember, n.MAC)
 	t.property(driverMember, n.DriverVersion)
+	t.pods(n.Pods)
 	for s := range b.Series {
 		if s := &b.Series[s]; s.Interface == i {
 			t.share(s)

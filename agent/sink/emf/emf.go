@@ -18,8 +18,9 @@
 //
 // A host with one interface gets one line for each window. It has a directive
 // for each scope that has series, and the members NetworkInterfaceId, interface,
-// mac and driver_version. Series with Detail set are left out: on such a host
-// they equal the instance's.
+// mac and driver_version; if it exceeded an allowance and its pods are known, also
+// pods, pods_dns (those of them that answer the cluster's DNS) and pods_omitted.
+// Series with Detail set are left out: on such a host they equal the instance's.
 //
 // A host with several interfaces, or none, gets one line for its own series,
 // with a list of all interfaces in the property interfaces; and one line more,

@@ -95,6 +95,11 @@ func dnsBurst() *metric.Batch {
 	)
 }
 
+// coreDNS are the pods of an interface that CoreDNS is on.
+var coreDNS = &metric.Pods{
+	Names: []string{"kube-system/coredns-5d78c9869d-abcde", "shop/cart-0"}, DNS: []string{"kube-system/coredns-5d78c9869d-abcde"}, Omitted: 3,
+}
+
 func goldens() map[string]*metric.Batch {
 	many := batch(1)
 	for i := range 205 {
@@ -114,9 +119,13 @@ func goldens() map[string]*metric.Batch {
 	seconds.Unit = metric.Seconds
 
 	return map[string]*metric.Batch{
-		"quiet":          batch(1, heartbeat),
-		"no-interface":   batch(0, heartbeat),
-		"dns-burst":      dnsBurst(),
+		"quiet":        batch(1, heartbeat),
+		"no-interface": batch(0, heartbeat),
+		"dns-burst":    dnsBurst(),
+		"pods":         with(dnsBurst(), func(b *metric.Batch) { b.Interfaces[0].Pods = coreDNS }),
+		"pods-of-several": with(batch(2, heartbeat, of(1, counter("linklocal_allowance_exceeded", burst(3)...))), func(b *metric.Batch) {
+			b.Interfaces[1].Pods = coreDNS
+		}),
 		"units":          batch(1, size, extremes, seconds, percent, none),
 		"more-than-100":  many,
 		"only-interface": batch(1, of(0, counter("linklocal_allowance_exceeded", 7))),

@@ -59,7 +59,7 @@ func TestAppendRefuses(t *testing.T) {
 	}
 	for _, name := range []string{
 		"_aws", "host", "InstanceId", "simulated", "NetworkInterfaceId", "interface", "mac", "driver_version",
-		"start", "window_seconds", "interfaces", "interfaces_omitted",
+		"start", "window_seconds", "interfaces", "interfaces_omitted", "pods", "pods_dns", "pods_omitted",
 	} {
 		tests = append(tests, struct {
 			name  string
