@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -24,6 +25,7 @@ var checks = map[string]func(name, text string) error{
 	"emf output":    checkEMFOutput,
 	"endpoint":      checkEndpoint,
 	"glob":          checkGlob,
+	"header":        checkHeader,
 	"host":          checkHost,
 	"instance id":   checkInstanceID,
 	"introspection": checkIntrospection,
@@ -120,6 +122,20 @@ func reserved(name string) bool {
 	return stat || slices.ContainsFunc(ena.Catalogue()[ena.FirstQueue:], func(e ena.Entry) bool { return e.Name == name }) ||
 		slices.ContainsFunc(window.AllDerived(), func(d window.Derived) bool { return d.Name == name })
 }
+
+// checkHeader holds what RFC 9110 demands of names and values, in ASCII. It never
+// repeats a value, nor what may be one without its name.
+func checkHeader(name, text string) error {
+	if !headerName.MatchString(name) {
+		return errors.New("has a name that no header can have: write letters, digits and -")
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) {
+		return fmt.Errorf("the value of %s is not ASCII: a header takes no other characters", quote(name))
+	}
+	return nil
+}
+
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
 
 func checkHost(_, text string) error { return checkASCII("name", text, 1024) }
 

@@ -11,6 +11,7 @@
 //	required  "true" if it must not be empty: a string, a list
 //	check     the name of a rule in the table of checks
 //	flag      a second name of the flag
+//	secret    "true" if the values of a map are shown nowhere
 //	short     of a group: the key below it that a single value stands for
 //
 // A pointer to a struct is a sink: nil is off. Its default, "on" or "off", is
@@ -102,6 +103,7 @@ type Log struct {
 type Sinks struct {
 	CloudWatch *CloudWatch `yaml:"cloudwatch" default:"off" doc:"CloudWatch metrics, by PutMetricData. Credentials come from where the AWS SDKs look: environment, shared files, SSO, web identity (IRSA), EKS Pod Identity, ECS, the instance's role."`
 	EMF        *EMF        `yaml:"emf" default:"on" doc:"CloudWatch embedded metric format: one JSON line for each window."`
+	OTLP       *OTLP       `yaml:"otlp" default:"off" doc:"OpenTelemetry metrics, by OTLP over HTTP: to any collector, or with sigv4 to CloudWatch's own endpoint."`
 	Prometheus *Prometheus `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
 }
 
@@ -138,6 +140,25 @@ type EMF struct {
 	Retention int           `yaml:"retention_days" default:"30" min:"1" max:"3653" doc:"For how many days a log group that is made here keeps its events: one of the numbers that CloudWatch Logs takes."`
 	Region    string        `yaml:"region" check:"label" doc:"Region of the log group. Empty: as for cloudwatch."`
 	Endpoint  string        `yaml:"endpoint" check:"endpoint" doc:"URL of another endpoint of CloudWatch Logs. Empty: the region's."`
+}
+
+// OTLP configures the sink of OpenTelemetry metrics.
+type OTLP struct {
+	Endpoint      string            `yaml:"endpoint" check:"endpoint" doc:"URL of the receiver, http or https; /v1/metrics is added unless it ends so. Empty: http://127.0.0.1:4318, or with sigv4 CloudWatch's own in the region."`
+	Headers       map[string]string `yaml:"headers" max:"20" secret:"true" check:"header" doc:"Headers of each request, as a key that the receiver asks for. Their values are secrets: nothing shows them."`
+	SigV4         bool              `yaml:"sigv4" default:"false" doc:"Sign requests for CloudWatch's endpoint. Credentials come from where those of cloudwatch do."`
+	CAFile        string            `yaml:"ca_file" doc:"PEM file of the certificate authorities to trust besides the system's."`
+	Timeout       time.Duration     `yaml:"timeout" default:"10s" min:"1s" max:"25s" doc:"Longest that a request may take."`
+	Compression   string            `yaml:"compression" default:"gzip" required:"true" oneof:"gzip none" doc:"How requests are compressed."`
+	Temporality   string            `yaml:"temporality" default:"delta" required:"true" oneof:"delta cumulative" doc:"What a point of a counter counts: what it grew by in the window, or since the agent started, as Prometheus wants it."`
+	Distribution  string            `yaml:"distribution" default:"max" required:"true" oneof:"max histogram none" doc:"How the seconds of a window are told. max adds the gauge NAME.max, the worst second, and NAME.min of levels; histogram adds the exponential histogram NAME.distribution."`
+	PerInterface  bool              `yaml:"per_interface" default:"false" doc:"Publish metrics of the instance for each interface instead: their points add up to it."`
+	PublishJitter time.Duration     `yaml:"publish_jitter" default:"10s" min:"0s" max:"1h" doc:"As for cloudwatch."`
+	Region        string            `yaml:"region" check:"label" doc:"With sigv4, the region to publish to. Empty: as for cloudwatch."`
+	FIPS          bool              `yaml:"fips" default:"false" doc:"With sigv4, use the region's FIPS endpoint."`
+	DualStack     bool              `yaml:"dual_stack" default:"false" doc:"With sigv4, use the region's dual-stack endpoint."`
+	RoleARN       string            `yaml:"role_arn" check:"label" doc:"With sigv4, role to assume, as of a central monitoring account."`
+	ExternalID    string            `yaml:"external_id" check:"label" doc:"External id that the role asks for."`
 }
 
 // Prometheus configures the HTTP server.

@@ -53,12 +53,23 @@ var faultTests = []struct {
 	{name: "bad YAML in a second document", file: "zeros: x\n---\n{", want: []string{
 		`f.yaml:1: zeros: "x" is not known: write sparse or dense`, `f.yaml:3: bad YAML: did not find expected node content`}},
 
+	// Secrets.
+	{name: "no header", file: "sinks: {otlp: {headers: {\"Authorization Bearer hush\": hush}}}", want: []string{
+		`f.yaml:1: sinks.otlp.headers: has a name that no header can have: write letters, digits and -`}},
+	{name: "a header without a name", file: "sinks: {otlp: {headers: hush}}", want: []string{`f.yaml:1: sinks.otlp.headers: wants names and values below it`}},
+	{name: "a header that does not print", file: "sinks: {otlp: {headers: {X-Key: \"hush\\n\"}}}", want: []string{
+		`f.yaml:1: sinks.otlp.headers: has a character that does not print: remove it`}},
+	{name: "a header that is not ASCII", file: "sinks: {otlp: {headers: {X-Key: hüsh}}}", want: []string{
+		`f.yaml:1: sinks.otlp.headers: the value of "X-Key" is not ASCII: a header takes no other characters`}},
+	{name: "a header in the environment", file: emf, environ: []string{"ENAWATCH_SINKS_OTLP_HEADERS=Bearer hush"}, want: []string{
+		`ENAWATCH_SINKS_OTLP_HEADERS: has a name that no header can have: write letters, digits and -`}},
+
 	// Keys.
 	{name: "unknown key", file: "sample_intervall: 1s" + emf, want: []string{`f.yaml:1: sample_intervall: unknown key: did you mean sample_interval?`}},
 	{name: "unknown key, in other spelling", file: "Sample-Interval: 1s" + emf, want: []string{`f.yaml:1: Sample-Interval: unknown key: did you mean sample_interval?`}},
 	{name: "unknown key, known elsewhere", file: "listen: :80" + emf, want: []string{`f.yaml:1: listen: unknown key: did you mean sinks.prometheus.listen?`}},
 	{name: "unknown key, far from any", file: "log: {colour: red}" + emf, want: []string{`f.yaml:1: log.colour: unknown key: known here are level, format`}},
-	{name: "unknown sink", file: "sinks: {statsd: }", want: []string{`f.yaml:1: sinks.statsd: unknown key: known here are cloudwatch, emf, prometheus`}},
+	{name: "unknown sink", file: "sinks: {statsd: }", want: []string{`f.yaml:1: sinks.statsd: unknown key: known here are cloudwatch, emf, otlp, prometheus`}},
 	{name: "identity in short, wrong", file: "identity: automatic" + emf, want: []string{`f.yaml:1: identity.mode: "automatic" is not known: write auto or static`}},
 	{name: "no such resolution", file: "sinks: {cloudwatch: {storage_resolution: 30}}", want: []string{`f.yaml:1: sinks.cloudwatch.storage_resolution: "30" is no resolution of CloudWatch: write 1 or 60`}},
 	{name: "an endpoint without scheme", file: "sinks: {cloudwatch: {endpoint: vpce-1.example}}", want: []string{`f.yaml:1: sinks.cloudwatch.endpoint: "vpce-1.example" is no URL: write one such as https://monitoring.eu-west-1.amazonaws.com`}},

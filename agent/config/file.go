@@ -148,6 +148,10 @@ func (l *loader) value(k *key, at origin, n *yaml.Node) {
 			ok = add("", n.Content[i])
 		}
 	case table:
+		if k.secret() && n.Kind == yaml.ScalarNode {
+			l.fault(at, k.path, "wants names and values below it")
+			return
+		}
 		ok = l.is(k.path, at, n, yaml.MappingNode, "names and values below it")
 		for i := 0; ok && i < len(n.Content); i += 2 {
 			ok = l.is(k.path, at, n.Content[i], yaml.ScalarNode, "single words as names") && add(n.Content[i].Value, n.Content[i+1])

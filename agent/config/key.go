@@ -99,6 +99,9 @@ func (k *key) flags() []string {
 	return names
 }
 
+// secret reports whether values are shown nowhere.
+func (k *key) secret() bool { return k.tag.Get("secret") != "" }
+
 // oneof lists the words that are allowed, or nothing if any is.
 func (k *key) oneof() []string { return strings.Fields(k.tag.Get("oneof")) }
 
@@ -268,6 +271,9 @@ func (k *key) outOfRange(s string) error {
 func (k *key) word(it item) error {
 	for _, s := range []string{it.name, it.text} {
 		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			if k.secret() {
+				return errors.New("has a character that does not print: remove it")
+			}
 			return fmt.Errorf("%s has a character that does not print: remove it", quote(s))
 		}
 	}

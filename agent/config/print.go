@@ -12,7 +12,7 @@ import (
 
 // Print returns c as a file: every key with its value, each below a comment
 // that says what it means. Sinks that are off are left out. It loads back to the
-// same configuration.
+// same configuration, but for secrets, in whose place it has [Hidden].
 func Print(c *Config) []byte {
 	var b bytes.Buffer
 	root.print(&b, "", reflect.ValueOf(c).Elem())
@@ -45,9 +45,24 @@ func (k *key) print(b *bytes.Buffer, indent string, v reflect.Value) {
 			b.WriteByte('\n')
 			below.print(b, indent+"  ", field)
 		} else {
+			if below.secret() {
+				field = hide(field)
+			}
 			fmt.Fprintf(b, " %s\n", inline(field))
 		}
 	}
+}
+
+// Hidden stands for a secret.
+const Hidden = "<hidden>"
+
+// hide returns a map with its values hidden.
+func hide(v reflect.Value) reflect.Value {
+	hidden := make(map[string]string, v.Len())
+	for _, name := range v.MapKeys() {
+		hidden[name.String()] = Hidden
+	}
+	return reflect.ValueOf(hidden)
 }
 
 // inline returns a value as YAML in one line.

@@ -44,6 +44,17 @@ func TestContractIsTheDefault(t *testing.T) {
 	}
 }
 
+func TestSecretsAreNotPrinted(t *testing.T) {
+	c, err := merge("f.yaml", []byte("sinks: {otlp: {headers: {X-Key: hush}}}"), []string{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := string(Print(c))
+	if c.Sinks.OTLP.Headers["X-Key"] != "hush" || strings.Contains(printed, "hush") || !strings.Contains(printed, "X-Key: "+Hidden) {
+		t.Errorf("%v is printed as\n%s", c.Sinks.OTLP.Headers, printed)
+	}
+}
+
 // Every key keeps the rules that make the rest of the package work.
 func TestKeys(t *testing.T) {
 	seen := make(map[string]bool)

@@ -16,6 +16,7 @@ import (
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -35,7 +36,7 @@ type Config struct {
 
 	CloudWatch  *CloudWatch
 	EMF         *EMF
-	OTLP        bool // to CloudWatch's own endpoint
+	OTLP        *OTLP
 	RemoteWrite *RemoteWrite
 	Alarms      []Alarm
 	Dashboards  int
@@ -69,6 +70,13 @@ type Rollup struct {
 type EMF struct {
 	Namespace     string
 	RetentionDays int
+}
+
+// OTLP is publishing to CloudWatch's own endpoint for OpenTelemetry metrics.
+type OTLP struct {
+	Temporality  otlp.Temporality
+	Distribution otlp.Distribution
+	PerInterface bool
 }
 
 // RemoteWrite is publishing to Amazon Managed Service for Prometheus (AMP).
@@ -179,7 +187,7 @@ func (c *Config) items(sparse bool) ([]item, error) {
 	perWindow := func(of func(*use) int64) *big.Rat {
 		return times(big.NewRat(int64(time.Hour), int64(c.Publish)), hosts, m.hours(c, 1, of))
 	}
-	metricHours, requests, logged, stored, points := new(big.Rat), new(big.Rat), new(big.Rat), new(big.Rat), new(big.Rat)
+	metricHours, requests, logged, stored, exported := new(big.Rat), new(big.Rat), new(big.Rat), new(big.Rat), new(big.Rat)
 	if cw := c.CloudWatch; cw != nil {
 		published := func(u *use) int64 { return u.published(c) }
 		metricHours.Add(metricHours, product(hosts, m.hours(c, 1, published)))
@@ -195,8 +203,8 @@ func (c *Config) items(sparse bool) ([]item, error) {
 		logged = perWindow(func(u *use) int64 { return u.logged })
 		stored = kept(perWindow(func(u *use) int64 { return u.stored }), c.EMF.RetentionDays)
 	}
-	if c.OTLP {
-		points = perWindow(func(u *use) int64 { return u.series })
+	if c.OTLP != nil {
+		exported = perWindow(func(u *use) int64 { return u.exported })
 	}
 	samples, sampled := c.samples()
 	items := []item{
@@ -204,7 +212,7 @@ func (c *Config) items(sparse bool) ([]item, error) {
 		{&putMetricData, over(requests, 1000)},
 		{&logsIngested, over(logged, 1e9)},
 		{&logsStored, over(stored, 1e9)},
-		{&otlpIngested, over(times(points, pointBytes), 1e9)},
+		{&otlpIngested, over(exported, 1e9)},
 		{&ampSamples, over(samples, 1e7)},
 		{&ampStored, over(times(sampled, sampleBytes), 1<<30)},
 	}

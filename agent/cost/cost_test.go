@@ -61,7 +61,7 @@ func goldens() map[string]cost.Config {
 		"10000-hosts": with(func(c *cost.Config) {
 			c.Hosts, c.Interfaces = 10_000, 2
 			c.Stats = cost.Stats(ena.Device, ena.SRD, ena.Driver, ena.AdminQueue)
-			c.CloudWatch, c.EMF, c.OTLP = &cost.CloudWatch{}, &cost.EMF{Namespace: "ENA", RetentionDays: 14}, true
+			c.CloudWatch, c.EMF, c.OTLP = &cost.CloudWatch{}, &cost.EMF{Namespace: "ENA", RetentionDays: 14}, &cost.OTLP{}
 			c.RemoteWrite = &cost.RemoteWrite{Interval: 15 * time.Second, NameSets: 3, RetentionDays: 150}
 			c.Alarms = []cost.Alarm{
 				{Kind: cost.MetricsInsights, Per: cost.Interface, Count: 5, Metrics: 1},
@@ -258,10 +258,10 @@ func TestByHand(t *testing.T) {
 			{"Custom metrics, first 10,000", "508", "152.40", "504", "151.20"},
 			{"PutMetricData calls", "87.6", "0.88", "87.6", "0.88"},
 		}},
-		{"OTLP: 7 points of 300 bytes a minute", with(func(c *cost.Config) {
-			c.Stats, c.OTLP = seven, true
+		{"OTLP: bytes as they are sent", with(func(c *cost.Config) {
+			c.Stats, c.OTLP = seven, &cost.OTLP{}
 			c.BusyHours, c.FaultHours = 0, 0
-		}), []row{{"CloudWatch OTLP metrics", "0.092", "0.05", "0.013", "0.01"}}},
+		}), []row{{"CloudWatch OTLP metrics", "0.06", "0.03", "0.03", "0.02"}}},
 		{"AMP: 7 series a minute, sparse or dense", with(func(c *cost.Config) {
 			c.Stats = cost.Stats(ena.Device)
 			c.RemoteWrite = &cost.RemoteWrite{Interval: time.Minute, NameSets: 1, RetentionDays: 150}

@@ -89,7 +89,7 @@ func (c *Config) report() *Report {
 			r.Assumptions = append(r.Assumptions, fmt.Sprintf(format, args...))
 		}
 	}
-	windows := c.CloudWatch != nil || c.EMF != nil || c.OTLP
+	windows := c.CloudWatch != nil || c.EMF != nil || c.OTLP != nil
 	metrics := c.CloudWatch != nil || c.EMF != nil
 	published := 0
 	for _, s := range c.Stats {
@@ -112,7 +112,7 @@ func (c *Config) report() *Report {
 	if c.EMF != nil {
 		says(true, "Logs: bytes are of documents encoded for this estimate, and %d for each event; gzip; kept %d days; a GB is 10^9 bytes.", eventBytes, c.EMF.RetentionDays)
 	}
-	says(c.OTLP, "OTLP: %d bytes for each series and window (an estimate); a GB is 10^9 bytes.", pointBytes)
+	says(c.OTLP != nil, "OTLP: bytes are of requests encoded for this estimate, before compression, in which AWS counts (not confirmed); a GB is 10^9 bytes.")
 	if w := c.RemoteWrite; w != nil {
 		says(true, "AMP: %d series for each interface and name set (%d sets), every %s, sparse or dense; no series of single queues, nor the agent's own.",
 			len(c.Stats)+1, w.NameSets, short(w.Interval))

@@ -11,6 +11,7 @@ import (
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -29,9 +30,6 @@ const (
 	// eventBytes is what CloudWatch Logs counts for each event besides its text
 	// (API reference, PutLogEvents).
 	eventBytes = 26
-	// pointBytes is what an OTLP data point counts with its name, labels and
-	// resource attributes; an estimate.
-	pointBytes = 300
 	// sampleBytes is an AMP sample in storage: "typically 1 or 2 bytes" (AMP
 	// pricing page).
 	sampleBytes = 2
@@ -42,6 +40,7 @@ type use struct {
 	series, detail, names int64 // metrics, those of single interfaces besides, and distinct names of the first
 	requests              int64 // of PutMetricData
 	logged, stored        int64 // bytes of EMF, and when compressed
+	exported              int64 // bytes of OTLP, before compression
 }
 
 // kind of window.
@@ -69,6 +68,13 @@ func (c *Config) month(sparse bool) (m month, err error) {
 	for kind := range m {
 		if m[kind], err = c.use(c.window(sparse, kind)); err != nil {
 			return m, err
+		}
+		if c.OTLP != nil {
+			// A cumulative series has a point in each window, sparse or not.
+			b := c.window(sparse && c.OTLP.Temporality != otlp.Cumulative, kind)
+			if m[kind].exported, err = c.OTLP.measure(b); err != nil {
+				return m, err
+			}
 		}
 	}
 	return m, nil
@@ -130,6 +136,34 @@ func (e *EMF) measure(b *metric.Batch, publish time.Duration) (logged, stored in
 	}
 	events := int64(bytes.Count(lines, []byte("\n")))
 	return int64(len(lines)) + events*(eventBytes-1), int64(compressed.Len()) + events*eventBytes, nil
+}
+
+// measure encodes a window as it leaves for CloudWatch's OTLP endpoint.
+func (o *OTLP) measure(b *metric.Batch) (exported int64, err error) {
+	s, err := otlp.New(otlp.Options{
+		SigV4: true, Temporality: o.Temporality, Distribution: o.Distribution, PerInterface: o.PerInterface, Version: "v1.0.0",
+		Host: func() otlp.Host {
+			return otlp.Host{
+				Region: "us-east-1", Zone: "us-east-1a", AccountID: "000000000000", InstanceType: "c7g.16xlarge", ImageID: "ami-00000000000000000",
+				AutoScalingGroup: "eks-nodes-00000000-0000-0000-0000-000000000000", Cluster: "production", Nodegroup: "nodes", Node: b.Resource.Host,
+			}
+		},
+	})
+	if err != nil {
+		return 0, err
+	}
+	// The first window of a cumulative series has a zero besides.
+	for range 2 {
+		requests, err := s.Pack(b)
+		if err != nil {
+			return 0, err
+		}
+		exported = 0
+		for _, r := range requests {
+			exported += int64(len(r.Data))
+		}
+	}
+	return exported, nil
 }
 
 // window returns what the agent would publish, by the agent's own code.

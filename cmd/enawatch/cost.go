@@ -11,6 +11,7 @@ import (
 	"github.com/enawatch/enawatch/agent/cost"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 )
 
 func costCommand() *cobra.Command {
@@ -78,7 +79,9 @@ func (e extras) add(in cost.Config) cost.Config {
 			in.Alarms = append(in.Alarms, a)
 		}
 	}
-	in.OTLP = e.otlp
+	if e.otlp && in.OTLP == nil {
+		in.OTLP = &cost.OTLP{}
+	}
 	if e.remoteWrite > 0 {
 		in.RemoteWrite = &cost.RemoteWrite{Interval: e.remoteWrite, NameSets: 1, RetentionDays: 150}
 	}
@@ -92,15 +95,18 @@ func priced(in cost.Config, cfg *config.Config, groups int) cost.Config {
 	for name, value := range cfg.Dimensions {
 		in.Dimensions = append(in.Dimensions, metric.Dimension{Name: name, Value: value})
 	}
-	in.CloudWatch, in.EMF, in.Alarms = nil, nil, nil
+	in.CloudWatch, in.EMF, in.OTLP, in.Alarms = nil, nil, nil, nil
 	if c := cfg.Sinks.CloudWatch; c != nil {
 		in.CloudWatch = &cost.CloudWatch{PerInterface: c.PerInterface, HighResolution: c.StorageResolution == 1}
 		for _, d := range c.Rollups {
 			in.CloudWatch.Rollups = append(in.CloudWatch.Rollups, cost.Rollup{Dimension: d, Groups: groups})
 		}
 	}
+	if o := cfg.Sinks.OTLP; o != nil && o.SigV4 {
+		in.OTLP = &cost.OTLP{Temporality: otlp.Temporality(o.Temporality), Distribution: otlp.Distribution(o.Distribution), PerInterface: o.PerInterface}
+	}
 	if e := cfg.Sinks.EMF; e != nil {
-		in.EMF = &cost.EMF{Namespace: e.Namespace, RetentionDays: 30}
+		in.EMF = &cost.EMF{Namespace: e.Namespace, RetentionDays: e.Retention}
 	}
 	return in
 }

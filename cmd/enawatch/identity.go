@@ -13,6 +13,7 @@ import (
 	"github.com/enawatch/enawatch/agent/identity"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 )
 
 // whoami is who this host is, as far as that is known by now.
@@ -120,6 +121,15 @@ func (w *whoami) cloudWatchHost() cloudwatch.Host {
 	return cloudwatch.Host{
 		AutoScalingGroup: h.AutoScalingGroup, Cluster: h.Cluster, Nodegroup: h.Nodegroup,
 		Node: h.Node, ImageID: h.ImageID, InstanceType: h.InstanceType,
+	}
+}
+
+// otlpHost is the host as OTLP's resource names it.
+func (w *whoami) otlpHost() otlp.Host {
+	h := w.known()
+	return otlp.Host{
+		Region: h.Region, Zone: h.Zone, AccountID: h.AccountID, InstanceType: h.InstanceType, ImageID: h.ImageID,
+		AutoScalingGroup: h.AutoScalingGroup, Cluster: h.Cluster, Nodegroup: h.Nodegroup, Node: h.Node,
 	}
 }
 

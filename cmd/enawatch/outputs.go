@@ -19,6 +19,7 @@ import (
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
 	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/agent/store"
 )
 
@@ -30,10 +31,9 @@ type outputs struct {
 	direct []agent.Output // without a spool
 	levels bool
 
-	stdout     *sink.Queue[*metric.Batch] // nil if EMF is off
-	spool      *sink.Spool                // nil while simulating
-	cloudwatch *cloudwatch.Sink           // nil if off
-	reopen     func()                     // what SIGHUP does; nil if nothing
+	stdout *sink.Queue[*metric.Batch] // nil if EMF is off
+	spool  *sink.Spool                // nil while simulating
+	reopen func()                     // what SIGHUP does; nil if nothing
 
 	mu         sync.Mutex // guards what follows: /metrics is served before it is set
 	deliveries []*sink.Delivery
@@ -57,7 +57,14 @@ func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Lo
 		if err != nil {
 			return nil, &exitError{exitUsage, err}
 		}
-		o.cloudwatch, o.levels = s, cfg.Sinks.CloudWatch.Compat == "cwagent"
+		o.levels = cfg.Sinks.CloudWatch.Compat == "cwagent"
+		sinks = append(sinks, s)
+	}
+	if cfg.Sinks.OTLP != nil {
+		s, err := newOTLP(cfg, who, log)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
 		sinks = append(sinks, s)
 	}
 	if who.simulated {
@@ -134,6 +141,19 @@ func newCloudWatch(cfg *config.Config, who *whoami, log *slog.Logger) (*cloudwat
 	})
 }
 
+func newOTLP(cfg *config.Config, who *whoami, log *slog.Logger) (*otlp.Sink, error) {
+	c := cfg.Sinks.OTLP
+	return otlp.New(otlp.Options{
+		Endpoint: c.Endpoint, Headers: c.Headers, SigV4: c.SigV4, Plain: c.Compression == "none",
+		Account: awsclient.Options{
+			CAFile: c.CAFile, Timeout: c.Timeout, Region: c.Region, FindRegion: who.region, FIPS: c.FIPS, DualStack: c.DualStack,
+			RoleARN: c.RoleARN, ExternalID: c.ExternalID, DisableIMDS: cfg.Identity.Mode == "static",
+		},
+		Temporality: otlp.Temporality(c.Temporality), Distribution: otlp.Distribution(c.Distribution), PerInterface: c.PerInterface,
+		Host: who.otlpHost, Version: version, Simulated: who.simulated, Log: log,
+	})
+}
+
 // start begins to deliver what waits, when it is known whose it is.
 func (o *outputs) start(r metric.Resource) {
 	if o.spool == nil {
@@ -146,22 +166,24 @@ func (o *outputs) start(r metric.Resource) {
 	}
 }
 
-// phaseOf spreads what goes to CloudWatch; a file or a listener on this host has
-// no fleet to share it with.
+// phaseOf spreads what goes to a service that a fleet shares; a file or a
+// listener on this host has none.
 func (o *outputs) phaseOf(s sink.Sink, r metric.Resource) time.Duration {
-	if o.cloudwatch == nil || s.Name() != o.cloudwatch.Name() {
-		return 0
+	switch s.(type) {
+	case *cloudwatch.Sink:
+		return o.phase(r, o.cfg.Sinks.CloudWatch.PublishJitter)
+	case *otlp.Sink:
+		return o.phase(r, o.cfg.Sinks.OTLP.PublishJitter)
 	}
-	return o.phase(r)
+	return 0
 }
 
-// phase spreads the hosts of a fleet over the publish interval: each sends as
-// long after a window's end as a hash of its name says.
-func (o *outputs) phase(r metric.Resource) time.Duration {
+// phase spreads the hosts of a fleet over the publish interval, or jitter if that
+// is shorter: each sends as long after a window's end as a hash of its name says.
+func (o *outputs) phase(r metric.Resource, jitter time.Duration) time.Duration {
 	hash := sha256.Sum256([]byte(r.InstanceID + " " + r.Host))
 	share := float64(binary.BigEndian.Uint32(hash[:])) / (1 << 32)
-	spread := min(o.cfg.Sinks.CloudWatch.PublishJitter, o.cfg.PublishInterval)
-	return time.Duration(share * float64(spread))
+	return time.Duration(share * float64(min(jitter, o.cfg.PublishInterval)))
 }
 
 // close hands on what it can, everything at once, and keeps the rest in the

@@ -19,11 +19,10 @@ import (
 // share, and nobody is later than the interval.
 func TestHostsSpreadOverTheInterval(t *testing.T) {
 	cfg := config.Default()
-	cfg.Sinks.CloudWatch = &config.CloudWatch{PublishJitter: time.Minute}
 	o := &outputs{cfg: cfg}
 	seconds := map[int]int{}
 	for i := range 1000 {
-		phase := o.phase(metric.Resource{Host: fmt.Sprintf("ip-10-0-%d-%d", i/256, i%256), InstanceID: fmt.Sprintf("i-%017x", 0xabcdef+i)})
+		phase := o.phase(metric.Resource{Host: fmt.Sprintf("ip-10-0-%d-%d", i/256, i%256), InstanceID: fmt.Sprintf("i-%017x", 0xabcdef+i)}, time.Minute)
 		if phase < 0 || phase >= time.Minute {
 			t.Fatalf("phase %v", phase)
 		}
@@ -38,7 +37,7 @@ func TestHostsSpreadOverTheInterval(t *testing.T) {
 		t.Errorf("only %d seconds are used", len(seconds))
 	}
 	cfg.PublishInterval = 10 * time.Second
-	if phase := o.phase(metric.Resource{Host: "a"}); phase >= 10*time.Second {
+	if phase := o.phase(metric.Resource{Host: "a"}, time.Minute); phase >= 10*time.Second {
 		t.Errorf("phase %v of an interval of 10 s", phase)
 	}
 }
@@ -63,7 +62,6 @@ func TestThousandHostsArriveEvenly(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := config.Default()
-	cfg.Sinks.CloudWatch = &config.CloudWatch{PublishJitter: time.Minute}
 	o := &outputs{cfg: cfg}
 
 	type host struct {
@@ -73,7 +71,7 @@ func TestThousandHostsArriveEvenly(t *testing.T) {
 	hosts := make([]host, 1000)
 	for i := range hosts {
 		r := metric.Resource{Host: fmt.Sprintf("ip-10-1-%d-%d", i/256, i%256), InstanceID: fmt.Sprintf("i-%017x", 0x123456+7*i)}
-		hosts[i] = host{r, o.phase(r)}
+		hosts[i] = host{r, o.phase(r, time.Minute)}
 	}
 	slices.SortFunc(hosts, func(a, b host) int { return int(a.phase - b.phase) })
 	for _, h := range hosts {

@@ -1,5 +1,5 @@
 // Command generate writes what can be known from the code: docs/metrics.md,
-// docs/configuration.md and the table of metrics in README.md. Names, defaults
+// docs/configuration.md and the tables of metrics in README.md and docs/otlp.md. Names, defaults
 // and labels are asked of the parts that use them: no page repeats one by hand.
 package main
 
@@ -32,6 +32,7 @@ type target struct {
 var targets = []target{
 	{"docs/metrics.md", func([]byte) ([]byte, error) { return metricsPage() }},
 	{"docs/configuration.md", func([]byte) ([]byte, error) { return configurationPage() }},
+	{"docs/otlp.md", otlpPage},
 	{"README.md", readme},
 }
 

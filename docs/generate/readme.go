@@ -9,21 +9,25 @@ import (
 	"github.com/enawatch/enawatch/agent/window"
 )
 
-// The table of metrics in README.md stands between these lines.
+// The table of metrics in a page that is written by hand stands between these
+// lines.
 const (
 	beginMark = "<!-- metrics: begin -->\n"
 	endMark   = "<!-- metrics: end -->\n"
 )
 
 // readme returns README.md with its table of metrics brought up to date.
-func readme(old []byte) ([]byte, error) {
+func readme(old []byte) ([]byte, error) { return between(old, "readme.tmpl", readmeRows()) }
+
+// between returns a page with what stands between the marks written anew.
+func between(old []byte, template string, content any) ([]byte, error) {
 	before, rest, begun := bytes.Cut(old, []byte(beginMark))
 	_, after, ended := bytes.Cut(rest, []byte(endMark))
 	if !begun || !ended {
 		return nil, errors.New("the lines between which the table of metrics goes are not there: write " +
 			strings.TrimSpace(beginMark) + " and " + strings.TrimSpace(endMark) + ", a line each")
 	}
-	table, err := render("readme.tmpl", readmeRows())
+	table, err := render(template, content)
 	if err != nil {
 		return nil, err
 	}

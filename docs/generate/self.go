@@ -15,6 +15,7 @@ import (
 	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -45,7 +46,7 @@ func selfMetrics() ([]selfMetric, error) {
 	queue := sink.NewQueue("emf", func(*metric.Batch) error { return nil }, log)
 	queue.Close(context.Background())
 	snapshot.Self = append(snapshot.Self, queue.Self()...)
-	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf} {
+	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, otlpSelf} {
 		self, err := destination(log)
 		if err != nil {
 			return nil, err
@@ -133,4 +134,13 @@ func logsSelf(log *slog.Logger) ([]metric.SelfMetric, error) {
 		return nil, err
 	}
 	return s.(*emf.Logs).SelfMetrics(), nil
+}
+
+// otlpSelf lists what the OTLP sink says of itself.
+func otlpSelf(log *slog.Logger) ([]metric.SelfMetric, error) {
+	s, err := otlp.New(otlp.Options{Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return s.SelfMetrics(), nil
 }

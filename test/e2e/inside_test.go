@@ -36,6 +36,7 @@ var errands = map[string]func(errand){
 	"black hole": inBlackHole,
 	"outage":     throughOutage,
 	"emf":        toReceiver,
+	"otlp":       toOTLP,
 }
 
 func inside(text string) {

@@ -94,6 +94,9 @@ func (c *Client) Endpoint() *string {
 	return &c.o.Endpoint
 }
 
+// HTTP returns the client for requests that are not AWS' own, and not signed.
+func (c *Client) HTTP() HTTPClient { return c.http }
+
 // Load puts the credential chain together; it fetches no credentials yet.
 func (c *Client) Load(ctx context.Context) (aws.Config, *sink.Error) {
 	cfg, err := c.load(ctx)

@@ -118,14 +118,14 @@ func (x *Exchange) Classify(err error, operation, permission string, credentials
 	case isAPI:
 		f := faultOf(api.ErrorCode(), x.status)
 		e.Kind, e.Ambiguous, e.Remedy = f.kind, f.ambiguous, f.remedy
-		e.Err = fail(err, "%s: %s: %s", operation, firstLine(api.ErrorCode()), firstLine(redact(api.ErrorMessage(), credentials)))
+		e.Err = fail(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), FirstLine(redact(api.ErrorMessage(), credentials)))
 		switch {
 		case x.mistime(f, api):
-			e.Err, e.Remedy = fail(err, "%s: %s: %s", operation, firstLine(api.ErrorCode()), x.apart()), RemedyClock
+			e.Err, e.Remedy = fail(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), x.apart()), RemedyClock
 		case f.kind == sink.Credentials && f.remedy == "":
 			e.Remedy = permission
 		case f.kind == sink.Credentials && credentials.Source != "" && !f.signed:
-			e.Remedy += " (it came from " + firstLine(credentials.Source) + ")"
+			e.Remedy += " (it came from " + FirstLine(credentials.Source) + ")"
 		}
 	default:
 		x.foreign(e, err, operation)
@@ -164,7 +164,7 @@ func (x *Exchange) foreign(e *sink.Error, err error, operation string) {
 
 // classifyLoad says what an error of load means.
 func (c *Client) classifyLoad(err error) *sink.Error {
-	e := &sink.Error{Kind: sink.Credentials, Err: fail(err, "%s", firstLine(err.Error())), Remedy: "mend AWS_PROFILE, AWS_CONFIG_FILE, AWS_CA_BUNDLE or what they name"}
+	e := &sink.Error{Kind: sink.Credentials, Err: fail(err, "%s", FirstLine(err.Error())), Remedy: "mend AWS_PROFILE, AWS_CONFIG_FILE, AWS_CA_BUNDLE or what they name"}
 	if errors.Is(err, errNoRegion) {
 		e.Remedy = "set the region of the " + c.o.Sink + " sink, or AWS_REGION"
 	}
@@ -177,7 +177,7 @@ func (x *Exchange) ClassifyCredentials(err error) *sink.Error {
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.Response != nil {
 		x.status, x.Header, x.at = answer.HTTPStatusCode(), answer.Response.Header, time.Now()
 	}
-	e := &sink.Error{Kind: sink.Credentials, RetryAfter: x.retryAfter(), Err: fail(err, "get AWS credentials: %s", firstLine(err.Error()))}
+	e := &sink.Error{Kind: sink.Credentials, RetryAfter: x.retryAfter(), Err: fail(err, "get AWS credentials: %s", FirstLine(err.Error()))}
 	operation, isOperation := errors.AsType[*smithy.OperationError](err)
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	switch {
@@ -193,10 +193,10 @@ func (x *Exchange) ClassifyCredentials(err error) *sink.Error {
 		e.Err = fail(err, "no AWS credentials in the environment and the shared files, and %s", reason)
 		e.Remedy = "attach a role to the instance or the pod, or set AWS_PROFILE or AWS_ACCESS_KEY_ID"
 	case isAPI:
-		e.Err = fail(err, "get AWS credentials: %s: %s", firstLine(api.ErrorCode()), firstLine(api.ErrorMessage()))
+		e.Err = fail(err, "get AWS credentials: %s: %s", FirstLine(api.ErrorCode()), FirstLine(api.ErrorMessage()))
 		switch f := faultOf(api.ErrorCode(), x.status); {
 		case x.mistime(f, api):
-			e.Err, e.Remedy = fail(err, "get AWS credentials: %s: %s", firstLine(api.ErrorCode()), x.apart()), RemedyClock
+			e.Err, e.Remedy = fail(err, "get AWS credentials: %s: %s", FirstLine(api.ErrorCode()), x.apart()), RemedyClock
 		case f.kind == sink.Throttled || x.status >= http.StatusInternalServerError:
 			e.Kind = f.kind
 		case f.kind == sink.Credentials && f.remedy != "":
@@ -285,16 +285,16 @@ func cause(err error) string {
 		remote.Source = nil
 		err = &remote
 	}
-	return firstLine(err.Error())
+	return FirstLine(err.Error())
 }
 
 // maxText bounds what is repeated of an answer, in bytes.
 const maxText = 300
 
-// firstLine makes one line of bounded length of any text. What a service says
+// FirstLine makes one line of bounded length of any text. What a service says
 // of a bad signature goes on with the request as it was signed, token and all:
 // that begins on another line, and is cut off here too if it does not.
-func firstLine(s string) string {
+func FirstLine(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	s, _, _ = strings.Cut(s, "The Canonical String")
 	s = strings.TrimSpace(strings.ToValidUTF8(s[:min(len(s), maxText)], "?"))

@@ -17,7 +17,7 @@ func TestFirstLine(t *testing.T) {
 		strings.Repeat("ä", 200):           strings.Repeat("ä", 150),
 		"x" + strings.Repeat("ä", 150):     "x" + strings.Repeat("ä", 149) + "?",
 	} {
-		if got := firstLine(text); got != want {
+		if got := FirstLine(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

@@ -1,0 +1,313 @@
+package otlp
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/smithy-go"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
+)
+
+const (
+	path     = "/v1/metrics"
+	protobuf = "application/x-protobuf"
+	// maxAnswer is how much of an answer is read, in bytes.
+	maxAnswer = 64 << 10
+)
+
+// receiver is where requests go.
+type receiver struct {
+	url  string
+	http awsclient.HTTPClient
+	// credentials sign requests to a service in region; nil without SigV4.
+	credentials aws.CredentialsProvider
+	region      string
+}
+
+// connect finds the receiver; it sends nothing to it yet.
+func (s *Sink) connect(ctx context.Context) (*receiver, *sink.Error) {
+	if !s.o.SigV4 {
+		return &receiver{url: withPath(s.o.Endpoint), http: s.client.HTTP()}, nil
+	}
+	cfg, failure := s.client.Load(ctx)
+	if failure != nil {
+		return nil, failure
+	}
+	r := &receiver{url: withPath(s.o.Endpoint), http: cfg.HTTPClient, credentials: cfg.Credentials, region: cfg.Region}
+	if s.o.Endpoint == "" {
+		endpoint, err := cloudwatch.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, cloudwatch.EndpointParameters{
+			Region: &cfg.Region, UseFIPS: &s.o.Account.FIPS, UseDualStack: &s.o.Account.DualStack,
+		})
+		if err != nil {
+			return nil, &sink.Error{Kind: sink.Transient, Err: fmt.Errorf("find CloudWatch's endpoint in region %.40q: %w", cfg.Region, err), Remedy: "look at the region, or give an endpoint"}
+		}
+		r.url = withPath(endpoint.URI.String())
+	}
+	return r, nil
+}
+
+// withPath adds the path that OTLP gives to metrics.
+func withPath(endpoint string) string {
+	endpoint = strings.TrimSuffix(endpoint, "/")
+	if strings.HasSuffix(endpoint, path) {
+		return endpoint
+	}
+	return endpoint + path
+}
+
+// Deliver sends one request that Pack or Split made. An error is a *sink.Error.
+func (s *Sink) Deliver(ctx context.Context, data []byte) error {
+	if _, err := decode(data); err != nil {
+		return &sink.Error{Kind: sink.Poisoned, Err: err}
+	}
+	if s.receiver == nil {
+		r, failure := s.connect(ctx)
+		if failure != nil {
+			return failure
+		}
+		s.receiver = r
+	}
+	x := &awsclient.Exchange{Owner: s.client, HTTP: s.receiver.http}
+	failure := s.exchange(ctx, x, data)
+	if failure == nil {
+		s.broken = persistence{}
+		return nil
+	}
+	if s.o.SigV4 && x.Stale(failure) {
+		s.receiver = nil
+	}
+	return failure
+}
+
+// exchange sends data through x.
+func (s *Sink) exchange(ctx context.Context, x *awsclient.Exchange, data []byte) *sink.Error {
+	r, err := s.request(ctx, data)
+	if err != nil {
+		return &sink.Error{Kind: sink.Transient, Err: fmt.Errorf("make a request: %w", err), Remedy: "look at the endpoint"}
+	}
+	var credentials aws.Credentials
+	if s.receiver.credentials != nil {
+		if credentials, err = s.receiver.credentials.Retrieve(ctx); err != nil {
+			return x.ClassifyCredentials(err)
+		}
+		if err := s.sign(ctx, r, credentials); err != nil {
+			return &sink.Error{Kind: sink.Credentials, Err: fmt.Errorf("sign a request: %w", err)}
+		}
+	}
+	answer, err := x.Do(r)
+	if err != nil {
+		return x.Classify(err, operation, "", credentials)
+	}
+	defer answer.Body.Close()
+	if skew, ok := x.Skew(); ok {
+		s.skew = skew
+	}
+	// One that breaks off says as much as it says.
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	if answer.StatusCode >= 200 && answer.StatusCode < 300 {
+		s.note(answer.Header, body)
+		return nil
+	}
+	return s.refused(x, answer, body, data, credentials)
+}
+
+// request returns the request for data, not signed.
+func (s *Sink) request(ctx context.Context, data []byte) (*http.Request, error) {
+	body := data
+	if !s.o.Plain {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		z.Write(data) // to memory
+		z.Close()
+		body = packed.Bytes()
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.receiver.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header = s.o.header()
+	r.Header.Set("Content-Type", protobuf)
+	if !s.o.Plain {
+		r.Header.Set("Content-Encoding", "gzip")
+	}
+	if s.o.SigV4 {
+		hash := sha256.Sum256(body)
+		r.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(hash[:]))
+	}
+	return r, nil
+}
+
+// signingName is what CloudWatch is called in a signature.
+const signingName = "monitoring"
+
+// sign signs a request, by CloudWatch's own clock as far as that is known.
+func (s *Sink) sign(ctx context.Context, r *http.Request, credentials aws.Credentials) error {
+	return v4.NewSigner().SignHTTP(ctx, credentials, r, r.Header.Get("X-Amz-Content-Sha256"), signingName, s.receiver.region, time.Now().Add(s.skew))
+}
+
+const (
+	operation  = "export metrics"
+	permission = `give the identity that enawatch has on this host the action cloudwatch:PutMetricData on "*" (deploy/iam/cloudwatch-put-metric-data.json, without its condition)`
+)
+
+// refused says what an answer means that is not a success.
+//
+// The specification of OTLP wants 429, 502, 503 and 504 tried again, and nothing
+// else. This sink tries 500 again too, some times: what a receiver does once, it
+// may not do again, and a window lost is worse than one late.
+func (s *Sink) refused(x *awsclient.Exchange, answer *http.Response, body, data []byte, credentials aws.Credentials) *sink.Error {
+	code, message, own := explain(answer, body)
+	for _, secret := range s.o.Headers {
+		if secret != "" {
+			message = strings.ReplaceAll(message, secret, "***")
+		}
+	}
+	e := x.Classify(&smithy.GenericAPIError{Code: code, Message: message}, operation, permission, credentials)
+	status := answer.StatusCode
+	switch {
+	case status >= http.StatusInternalServerError:
+		// A proxy may say so though the receiver has taken the request.
+		e.Ambiguous = e.Ambiguous || !own
+		if status == http.StatusInternalServerError || status == http.StatusNotImplemented {
+			if s.broken.again(data) > patience {
+				e.Kind, e.Remedy = sink.Poisoned, "look at the receiver's log"
+			}
+		}
+	case s.o.SigV4:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusProxyAuthRequired:
+		e.Kind, e.Remedy = sink.Credentials, "look at the headers of the otlp sink, and at what the receiver asks for"
+	case e.Remedy != "": // of any other status: nothing is wrong with the data
+		e.Remedy = "look at the endpoint of the otlp sink: is it one of OTLP over HTTP, with protobuf?"
+	}
+	return e
+}
+
+// explain returns what an answer says: a code and a message, and whether a
+// receiver of OTLP says so, or CloudWatch, rather than somebody on the way.
+func explain(answer *http.Response, body []byte) (code, message string, own bool) {
+	code, _, _ = strings.Cut(answer.Header.Get("X-Amzn-Errortype"), ":")
+	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	switch media {
+	case protobuf: // a google.rpc.Status
+		message, own = string(bytesOf(body, 2)), true
+	case "application/json":
+		var status struct{ Message string }
+		own = json.Unmarshal(body, &status) == nil && status.Message != ""
+		message = status.Message
+	case "text/plain":
+		message = string(body)
+	}
+	return cmp.Or(code, strings.TrimSpace(fmt.Sprintf("%d %s", answer.StatusCode, http.StatusText(answer.StatusCode)))), message, own || code != ""
+}
+
+// note keeps what a success says of points that were not taken after all: an
+// ExportMetricsServiceResponse. They must not be sent again.
+func (s *Sink) note(header http.Header, body []byte) {
+	var rejected uint64
+	var message string
+	if media, _, _ := mime.ParseMediaType(header.Get("Content-Type")); media == "application/json" {
+		var response struct {
+			PartialSuccess struct {
+				RejectedDataPoints uint64 `json:",string"`
+				ErrorMessage       string
+			}
+		}
+		_ = json.Unmarshal(body, &response) // what can't be read rejects nothing
+		rejected, message = response.PartialSuccess.RejectedDataPoints, response.PartialSuccess.ErrorMessage
+	} else {
+		partial := bytesOf(body, 1)
+		rejected, message = varintOf(partial, 1), string(bytesOf(partial, 2))
+	}
+	if rejected == 0 && message == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rejected += rejected
+	if message = awsclient.FirstLine(message); message == s.remark {
+		return
+	}
+	s.remark = message
+	if rejected > 0 {
+		s.log.Error("the receiver took a request, but not all of its points: those are lost", "rejected", rejected, "why", message)
+	} else {
+		s.log.Warn("the receiver took a request, and has a remark", "remark", message)
+	}
+}
+
+// patience is how often a request may meet an error of the receiver's own before
+// it is taken for the cause, and halved. With the pauses between, that is some
+// minutes.
+const patience = 10
+
+// persistence counts how often one request has failed in a row.
+type persistence struct {
+	request uint64
+	times   int
+}
+
+func (p *persistence) again(data []byte) int {
+	h := fnv.New64a()
+	h.Write(data)
+	if id := h.Sum64(); id != p.request {
+		*p = persistence{request: id}
+	}
+	p.times++
+	return p.times
+}
+
+// bytesOf returns the last field of that number and of type bytes in a protobuf
+// message, nil without one.
+func bytesOf(message []byte, number protowire.Number) []byte {
+	var found []byte
+	fields(message, func(n protowire.Number, t protowire.Type, value []byte) {
+		if n == number && t == protowire.BytesType {
+			found, _ = protowire.ConsumeBytes(value)
+		}
+	})
+	return found
+}
+
+// varintOf is bytesOf for numbers.
+func varintOf(message []byte, number protowire.Number) (found uint64) {
+	fields(message, func(n protowire.Number, t protowire.Type, value []byte) {
+		if n == number && t == protowire.VarintType {
+			found, _ = protowire.ConsumeVarint(value)
+		}
+	})
+	return found
+}
+
+// fields calls with each field of a message, up to the first that can't be read.
+func fields(message []byte, with func(protowire.Number, protowire.Type, []byte)) {
+	for len(message) > 0 {
+		number, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return
+		}
+		message = message[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, message); n < 0 {
+			return
+		}
+		with(number, kind, message[:n])
+		message = message[n:]
+	}
+}
