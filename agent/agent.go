@@ -50,12 +50,22 @@ type Options struct {
 	Outputs []Output
 	// Levels puts the raw values of each interface into its windows.
 	Levels bool
+	// Samples says when a snapshot is taken, and who gets it.
+	Samples Samples
 	// Attached is told the MAC address of each interface that is read from now
 	// on, if it is not nil. It must not block.
 	Attached func(mac string)
 	// Exceeded is told of each reading in which an allowance was exceeded, if it
 	// is not nil. It must not block.
 	Exceeded func()
+}
+
+// Samples asks for a snapshot at the readings on wall-clock multiples of Every,
+// Offset later, beside the first and the last one. The zero value asks for none.
+type Samples struct {
+	Every, Offset time.Duration
+	// Take gets the snapshot and keeps it. It must not block.
+	Take func(*metric.Snapshot)
 }
 
 // Agent reads, counts and hands on. Make one with New and run it once.
@@ -77,6 +87,8 @@ type Agent struct {
 	loop     loop
 	counts   counts
 	ready    bool
+	// sampled is the multiple of Samples.Every that had its snapshot last.
+	sampled time.Time
 
 	// commits stands before the store: a disk that hangs stops no reading.
 	commits *sink.Queue[commit]

@@ -39,6 +39,7 @@ func (a *Agent) settle(turn int) bool {
 	switch {
 	case a.loop.last:
 		a.window.EndSecond()
+		a.sample(a.Clock.Wall(), true)
 		a.closeWindow(a.schedule.End())
 		for _, i := range a.interfaces {
 			if !i.busy {
@@ -50,8 +51,10 @@ func (a *Agent) settle(turn int) bool {
 		close(a.loop.done)
 		return false
 	case t.At.IsZero():
+		a.sample(a.Clock.Wall(), false)
 		return true // the readings at the start belong to the first tick
 	}
+	a.sample(t.At, false)
 	a.window.EndSecond()
 	if t.Step != 0 {
 		a.counts.steps++

@@ -11,6 +11,26 @@ import (
 func (a *Agent) Snapshot() *metric.Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.snapshot()
+}
+
+// sample hands out a snapshot of what was read at an instant, if one is due
+// then. The caller holds the lock.
+func (a *Agent) sample(at time.Time, last bool) {
+	if a.Samples.Take == nil {
+		return
+	}
+	due := at.Add(-a.Samples.Offset).Truncate(a.Samples.Every)
+	if due.Equal(a.sampled) && !last {
+		return
+	}
+	a.sampled = due
+	s := a.snapshot()
+	s.At = at
+	a.Samples.Take(s)
+}
+
+func (a *Agent) snapshot() *metric.Snapshot {
 	s := &metric.Snapshot{At: a.Clock.Wall(), Resource: a.Resource, Self: a.counts.self()}
 	s.Interfaces = make([]metric.InterfaceState, 0, len(a.interfaces))
 	s.Self = append(s.Self, a.commits.Self()...)

@@ -30,9 +30,13 @@ const (
 // first, one request at a time, each until the destination has taken it or
 // would never take it. It runs at its own pace and holds up nobody.
 type Delivery struct {
-	sink  Sink
+	sink  Destination
 	queue *store.Queue
 	log   *slog.Logger
+	// patience is the longest pause, or 0 for the usual ones; idempotent is what
+	// Timely says.
+	patience   time.Duration
+	idempotent bool
 	// phase is how long after its end a window is sent, so that hosts do not
 	// all send at once.
 	phase time.Duration
@@ -53,11 +57,14 @@ type Delivery struct {
 
 // NewDelivery starts to deliver what waits in queue. What a window brings is
 // sent phase after the window's end.
-func NewDelivery(s Sink, queue *store.Queue, phase time.Duration, log *slog.Logger) *Delivery {
+func NewDelivery(s Destination, queue *store.Queue, phase time.Duration, log *slog.Logger) *Delivery {
 	ctx, stop := context.WithCancel(context.Background())
 	d := &Delivery{
 		sink: s, queue: queue, log: log.With("sink", s.Name()), phase: phase,
 		random: rand.Float64, closing: make(chan struct{}), done: make(chan struct{}), stop: stop, requests: map[string]uint64{},
+	}
+	if t, ok := s.(Timely); ok {
+		d.patience, d.idempotent = t.Patience(), t.Idempotent()
 	}
 	go d.run(ctx)
 	return d
@@ -150,9 +157,12 @@ func (d *Delivery) awaitPhase(item store.Item) {
 	}
 }
 
-// attempt sends an item once. That it does stands on disk before.
+// attempt sends an item once. That it does stands on disk before, unless nobody
+// needs to know.
 func (d *Delivery) attempt(ctx context.Context, item store.Item) *Error {
-	d.queue.Try(item)
+	if !d.idempotent {
+		d.queue.Try(item)
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := d.sink.Deliver(ctx, item.Data); err != nil {
@@ -177,9 +187,11 @@ func (d *Delivery) settle(item store.Item, err *Error, failures *int) time.Durat
 	d.mu.Lock()
 	d.requests[err.Kind.String()]++
 	d.mu.Unlock()
-	if err.Ambiguous {
+	switch {
+	case d.idempotent:
+	case err.Ambiguous:
 		d.doubt(item, err.Err.Error())
-	} else {
+	default:
 		item.Tried = false
 		d.queue.Replace(item, item)
 	}
@@ -193,7 +205,7 @@ func (d *Delivery) settle(item store.Item, err *Error, failures *int) time.Durat
 	}
 	d.complain(err)
 	*failures++
-	return backoff(err, *failures, d.random())
+	return backoff(err, *failures, d.random(), d.patience)
 }
 
 // split halves an item until the bad datum stands alone, and drops that.
@@ -230,11 +242,14 @@ func (d *Delivery) complain(err *Error) {
 
 // backoff returns how long to wait after so many failures in a row: a random
 // share, from 0 to 1, of a bound that doubles (full jitter), but no less than
-// the destination asked for.
-func backoff(err *Error, failures int, share float64) time.Duration {
+// the destination asked for, nor longer than its patience, if it has one.
+func backoff(err *Error, failures int, share float64, patience time.Duration) time.Duration {
 	bound := longestBackoff
 	if err.Kind == Credentials {
 		bound = credentialsPause
+	}
+	if patience > 0 {
+		bound = min(bound, patience)
 	}
 	if failures < 16 {
 		bound = min(bound, firstBackoff<<(failures-1))

@@ -232,14 +232,14 @@ func TestAnswersAndWaits(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	transient, credentials := &Error{Kind: Transient}, &Error{Kind: Credentials}
 	for failures, want := range map[int]time.Duration{1: time.Second, 4: 8 * time.Second, 7: time.Minute, 100: time.Minute} {
-		if got := backoff(transient, failures, 1); got != want {
+		if got := backoff(transient, failures, 1, 0); got != want {
 			t.Errorf("after %d failures: %v, want %v at most", failures, got, want)
 		}
-		if got := backoff(transient, failures, 0.5); got != want/2 {
+		if got := backoff(transient, failures, 0.5, 0); got != want/2 {
 			t.Errorf("after %d failures: %v, want %v", failures, got, want/2)
 		}
 	}
-	if got := backoff(credentials, 100, 1); got != 5*time.Minute {
+	if got := backoff(credentials, 100, 1, 0); got != 5*time.Minute {
 		t.Errorf("credentials: %v", got)
 	}
 }

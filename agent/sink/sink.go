@@ -9,14 +9,29 @@ import (
 	"github.com/enawatch/enawatch/agent/metric"
 )
 
-// Sink is a destination whose requests wait in the spool. Deliver is called by
-// one goroutine at a time; the other methods may be called beside it.
+// Sink is a destination of windows.
 type Sink interface {
-	// Name tells sinks apart, in the spool and in what the agent says of itself.
-	Name() string
+	Destination
 	// Pack turns a window into requests that each fit the destination's limits.
 	// A series that can never be sent is an error, beside requests for the rest.
 	Pack(*metric.Batch) ([]Request, error)
+}
+
+// Sampler is a destination of snapshots, one after the other.
+type Sampler interface {
+	Destination
+	// Sample turns a snapshot into requests that each fit the destination's
+	// limits.
+	Sample(*metric.Snapshot) []Request
+	// End returns what is to be sent after the last snapshot.
+	End() []Request
+}
+
+// Destination takes requests, which wait in the spool. Deliver is called by one
+// goroutine at a time; the other methods may be called beside it.
+type Destination interface {
+	// Name tells sinks apart, in the spool and in what the agent says of itself.
+	Name() string
 	// Deliver sends one request. An error that is not an *Error is taken as
 	// Transient and ambiguous.
 	Deliver(ctx context.Context, data []byte) error
@@ -25,6 +40,15 @@ type Sink interface {
 	Split(data []byte) []Request
 	// Describe names what is in a request, in a few words, for the log.
 	Describe(data []byte) string
+}
+
+// Timely is a Destination that differs from others in how it is delivered to.
+type Timely interface {
+	// Patience bounds how long a delivery waits before it tries again.
+	Patience() time.Duration
+	// Idempotent is true if what arrives twice counts once, so that no delivery
+	// is ever in doubt.
+	Idempotent() bool
 }
 
 // Request is what one call to a destination carries, in the sink's own encoding.

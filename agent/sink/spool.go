@@ -3,6 +3,7 @@ package sink
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/metric"
@@ -13,6 +14,18 @@ import (
 type Spool struct {
 	Store *store.Store
 	Sinks []Sink
+}
+
+// Keep writes requests of a sampler, whose samples are from at.
+func (s *Spool) Keep(d Destination, at time.Time, requests []Request) {
+	if len(requests) == 0 {
+		return
+	}
+	items := make([]store.Item, len(requests))
+	for i, r := range requests {
+		items[i] = store.Item{At: at, Points: r.Points, Data: r.Data}
+	}
+	s.Store.Add(d.Name(), items...)
 }
 
 // Load returns the baselines of the last Commit that reached the disk.

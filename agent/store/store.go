@@ -102,11 +102,30 @@ func (s *Store) Commit(baselines []delta.Baseline, items map[string][]Item) {
 	defer s.mu.Unlock()
 	s.baselines, s.unwritten = baselines, true
 	for name, list := range items {
-		q := s.queues[name]
-		for _, i := range list {
-			q.add(i)
-		}
+		s.add(name, list)
 	}
+	s.write()
+}
+
+// Add keeps items that belong to no window, for the queue of that name, as
+// Commit does.
+func (s *Store) Add(name string, items ...Item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add(name, items)
+	s.write()
+}
+
+func (s *Store) add(name string, items []Item) {
+	q := s.queues[name]
+	for _, i := range items {
+		q.add(i)
+	}
+}
+
+// write brings everything to the disk, or says why not, and wakes whoever waits
+// for items.
+func (s *Store) write() {
 	if err := s.flush(); err != nil {
 		s.failed(err)
 	}
