@@ -108,17 +108,19 @@ func faultOf(code string, status int) fault {
 // Classify says what an error of an operation means that was signed with
 // credentials. permission says what to do if the identity may not call it.
 func (x *Exchange) Classify(err error, operation, permission string, credentials aws.Credentials) *sink.Error {
-	e := &sink.Error{RetryAfter: x.retryAfter()}
+	e := &sink.Error{RetryAfter: x.RetryAfter()}
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	switch {
 	case x.status == 0:
-		e.Ambiguous = x.sent.Load()
-		e.Remedy = remedyOf(err)
-		e.Err = fail(err, "send to %s: %s", cmp.Or(x.host, x.Owner.o.Service), cause(err))
+		none := x.Unanswered(err)
+		e.Ambiguous, e.Remedy, e.Err = none.Ambiguous, none.Remedy, none.Err
+		if x.host == "" {
+			e.Err = fail(err, "send to %s: %s", x.Owner.o.Service, cause(err))
+		}
 	case isAPI:
 		f := faultOf(api.ErrorCode(), x.status)
 		e.Kind, e.Ambiguous, e.Remedy = f.kind, f.ambiguous, f.remedy
-		e.Err = fail(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), FirstLine(redact(api.ErrorMessage(), credentials)))
+		e.Err = fail(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), FirstLine(redact(api.ErrorMessage(), credentials.SecretAccessKey, credentials.SessionToken)))
 		switch {
 		case x.mistime(f, api):
 			e.Err, e.Remedy = fail(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), x.apart()), RemedyClock
@@ -177,7 +179,7 @@ func (x *Exchange) ClassifyCredentials(err error) *sink.Error {
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.Response != nil {
 		x.status, x.Header, x.at = answer.HTTPStatusCode(), answer.Response.Header, time.Now()
 	}
-	e := &sink.Error{Kind: sink.Credentials, RetryAfter: x.retryAfter(), Err: fail(err, "get AWS credentials: %s", FirstLine(err.Error()))}
+	e := &sink.Error{Kind: sink.Credentials, RetryAfter: x.RetryAfter(), Err: fail(err, "get AWS credentials: %s", FirstLine(err.Error()))}
 	operation, isOperation := errors.AsType[*smithy.OperationError](err)
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	switch {
@@ -307,8 +309,8 @@ func FirstLine(s string) string {
 }
 
 // redact takes the secrets that signed a request out of what an answer repeats.
-func redact(s string, credentials aws.Credentials) string {
-	for _, secret := range []string{credentials.SecretAccessKey, credentials.SessionToken} {
+func redact(s string, secrets ...string) string {
+	for _, secret := range secrets {
 		if secret != "" {
 			s = strings.ReplaceAll(s, secret, "***")
 		}

@@ -76,8 +76,8 @@ func (x *Exchange) Skew() (time.Duration, bool) {
 // maxRetryAfter keeps a destination's wish within reason.
 const maxRetryAfter = 15 * time.Minute
 
-// retryAfter returns how long the service asks to be left alone, or 0.
-func (x *Exchange) retryAfter() time.Duration {
+// RetryAfter returns how long the service asks to be left alone, or 0.
+func (x *Exchange) RetryAfter() time.Duration {
 	value := x.Header.Get("Retry-After")
 	wait := maxRetryAfter
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {

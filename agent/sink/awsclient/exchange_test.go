@@ -22,7 +22,7 @@ func TestRetryAfter(t *testing.T) {
 		"Fri, 23 Nov 2035 10:01:00 GMT": maxRetryAfter,
 	} {
 		x := Exchange{at: at, Header: http.Header{"Date": {"Mon, 23 Nov 2026 11:00:00 GMT"}, "Retry-After": {value}}}
-		if got := x.retryAfter(); got != want {
+		if got := x.RetryAfter(); got != want {
 			t.Errorf("%q: %v, want %v", value, got, want)
 		}
 	}
