@@ -20,19 +20,21 @@ import (
 // or "", and the text of a value, both printable. A value that is empty and may
 // be is not checked.
 var checks = map[string]func(name, text string) error{
-	"address":       checkAddress,
-	"dimension":     checkDimension,
-	"emf output":    checkEMFOutput,
-	"endpoint":      checkEndpoint,
-	"glob":          checkGlob,
-	"header":        checkHeader,
-	"host":          checkHost,
-	"instance id":   checkInstanceID,
-	"introspection": checkIntrospection,
-	"label":         checkLabel,
-	"namespace":     checkNamespace,
-	"queue stat":    checkQueueStat,
-	"resolution":    checkResolution,
+	"address":        checkAddress,
+	"dimension":      checkDimension,
+	"emf output":     checkEMFOutput,
+	"endpoint":       checkEndpoint,
+	"glob":           checkGlob,
+	"header":         checkHeader,
+	"host":           checkHost,
+	"instance id":    checkInstanceID,
+	"introspection":  checkIntrospection,
+	"label":          checkLabel,
+	"namespace":      checkNamespace,
+	"queue stat":     checkQueueStat,
+	"resolution":     checkResolution,
+	"external label": checkExternalLabel,
+	"push url":       checkPushURL,
 }
 
 func checkGlob(_, text string) error {

@@ -11,7 +11,7 @@
 //	required  "true" if it must not be empty: a string, a list
 //	check     the name of a rule in the table of checks
 //	flag      a second name of the flag
-//	secret    "true" if the values of a map are shown nowhere
+//	secret    "true" if the value is never shown
 //	short     of a group: the key below it that a single value stands for
 //
 // A pointer to a struct is a sink: nil is off. Its default, "on" or "off", is
@@ -50,17 +50,17 @@ type Interfaces struct {
 
 // Match reports whether an interface is to be read. eni is "" while unknown.
 func (i Interfaces) Match(name, mac, eni string) bool {
-	any := func(globs []string) bool {
-		return slices.ContainsFunc(globs, func(glob string) bool {
-			for _, s := range []string{name, mac, eni} {
-				if ok, _ := path.Match(glob, s); ok {
-					return true
-				}
-			}
-			return false
+	return matches(i.Include, name, mac, eni) && !matches(i.Exclude, name, mac, eni)
+}
+
+// matches reports whether any of the globs matches any of the words.
+func matches(globs []string, words ...string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool {
+		return slices.ContainsFunc(words, func(word string) bool {
+			ok, _ := path.Match(glob, word)
+			return ok
 		})
-	}
-	return any(i.Include) && !any(i.Exclude)
+	})
 }
 
 // Spool bounds what waits for delivery.
@@ -101,10 +101,11 @@ type Log struct {
 
 // Sinks holds the destinations; those that are nil are off.
 type Sinks struct {
-	CloudWatch *CloudWatch `yaml:"cloudwatch" default:"off" doc:"CloudWatch metrics, by PutMetricData. Credentials come from where the AWS SDKs look: environment, shared files, SSO, web identity (IRSA), EKS Pod Identity, ECS, the instance's role."`
-	EMF        *EMF        `yaml:"emf" default:"on" doc:"CloudWatch embedded metric format: one JSON line for each window."`
-	OTLP       *OTLP       `yaml:"otlp" default:"off" doc:"OpenTelemetry metrics, by OTLP over HTTP: to any collector, or with sigv4 to CloudWatch's own endpoint."`
-	Prometheus *Prometheus `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
+	CloudWatch  *CloudWatch  `yaml:"cloudwatch" default:"off" doc:"CloudWatch metrics, by PutMetricData. Credentials come from where the AWS SDKs look: environment, shared files, SSO, web identity (IRSA), EKS Pod Identity, ECS, the instance's role."`
+	EMF         *EMF         `yaml:"emf" default:"on" doc:"CloudWatch embedded metric format: one JSON line for each window."`
+	OTLP        *OTLP        `yaml:"otlp" default:"off" doc:"OpenTelemetry metrics, by OTLP over HTTP: to any collector, or with sigv4 to CloudWatch's own endpoint."`
+	RemoteWrite *RemoteWrite `yaml:"remote_write" default:"off" doc:"Prometheus remote write: what /metrics shows, pushed to Amazon Managed Prometheus or any other receiver. It needs url."`
+	Prometheus  *Prometheus  `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
 }
 
 // CloudWatch configures the sink of CloudWatch metrics.

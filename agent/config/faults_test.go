@@ -69,7 +69,25 @@ var faultTests = []struct {
 	{name: "unknown key, in other spelling", file: "Sample-Interval: 1s" + emf, want: []string{`f.yaml:1: Sample-Interval: unknown key: did you mean sample_interval?`}},
 	{name: "unknown key, known elsewhere", file: "listen: :80" + emf, want: []string{`f.yaml:1: listen: unknown key: did you mean sinks.prometheus.listen?`}},
 	{name: "unknown key, far from any", file: "log: {colour: red}" + emf, want: []string{`f.yaml:1: log.colour: unknown key: known here are level, format`}},
-	{name: "unknown sink", file: "sinks: {statsd: }", want: []string{`f.yaml:1: sinks.statsd: unknown key: known here are cloudwatch, emf, otlp, prometheus`}},
+	{name: "unknown sink", file: "sinks: {statsd: }", want: []string{`f.yaml:1: sinks.statsd: unknown key: known here are cloudwatch, emf, otlp, remote_write, prometheus`}},
+	{name: "remote write to nowhere", file: "sinks: {remote_write: }", want: []string{`f.yaml:1: sinks.remote_write.url: is empty: write where to push, such as https://HOST/api/v1/write`}},
+	{name: "remote write with a password in its URL", file: "sinks: {remote_write: {url: 'https://me:s3cret@host/'}}", want: []string{`f.yaml:1: sinks.remote_write.url: holds a password: write it as username and password_file`}},
+	{name: "remote write to no URL", file: "sinks: {remote_write: {url: 'host:9090'}}", want: []string{`f.yaml:1: sinks.remote_write.url: is no URL: write one such as https://HOST/api/v1/write`}},
+	{name: "credentials of another kind", file: "sinks:\n  remote_write:\n    url: http://host/\n    bearer_token: s3cret", want: []string{
+		`f.yaml:4: sinks.remote_write.bearer_token: is only for auth: bearer, and that is auto: change auth, or remove this`}},
+	{name: "a secret that does not print", file: "sinks: {remote_write: {url: http://host/, auth: bearer, bearer_token: \"s3\\ncret\"}}", want: []string{
+		`f.yaml:1: sinks.remote_write.bearer_token: has a character that does not print: remove it`}},
+	{name: "basic without password", file: "sinks: {remote_write: {url: http://host/, auth: basic, username: me}}", want: []string{`f.yaml:1: sinks.remote_write.auth: basic needs username, and either password_file or password`}},
+	{name: "bearer without token", file: "sinks: {remote_write: {url: http://host/, auth: bearer}}", want: []string{`f.yaml:1: sinks.remote_write.auth: bearer needs either bearer_token_file or bearer_token`}},
+	{name: "a certificate without key", file: "sinks: {remote_write: {url: http://host/, cert_file: c.pem}}", want: []string{`f.yaml:1: sinks.remote_write.cert_file: and key_file need each other: write both, or none`}},
+	{name: "a role elsewhere than at AWS", file: "sinks: {remote_write: {url: http://host/, role_arn: 'arn:aws:iam::123456789012:role/x'}}", want: []string{`f.yaml:1: sinks.remote_write.role_arn: is only for auth: sigv4: write that, or remove this`}},
+	{name: "samples faster than readings", file: "sample_interval: 5s\nsinks: {remote_write: {url: http://host/, interval: 2s}}", want: []string{`f.yaml:2: sinks.remote_write.interval: 2s is shorter than sample_interval 5s: write 5s`}},
+	{name: "bad labels and headers", file: "sinks: {remote_write: {url: http://host/, external_labels: {__x: y, a-b: c}, headers: {'a b': c}}}", want: []string{
+		`f.yaml:1: sinks.remote_write.external_labels: "__x" is no name of a label: write letters, digits and underscores, with no digit and no two underscores in front`,
+		`f.yaml:1: sinks.remote_write.external_labels: "a-b" is no name of a label: write letters, digits and underscores, with no digit and no two underscores in front`,
+		`f.yaml:1: sinks.remote_write.headers: has a name that no header can have: write letters, digits and -`}},
+	{name: "credentials as a header", file: "sinks: {remote_write: {url: http://host/, headers: {authorization: s3cret}}}", want: []string{
+		`f.yaml:1: sinks.remote_write.headers: has Authorization: write username, password_file or bearer_token_file instead`}},
 	{name: "identity in short, wrong", file: "identity: automatic" + emf, want: []string{`f.yaml:1: identity.mode: "automatic" is not known: write auto or static`}},
 	{name: "no such resolution", file: "sinks: {cloudwatch: {storage_resolution: 30}}", want: []string{`f.yaml:1: sinks.cloudwatch.storage_resolution: "30" is no resolution of CloudWatch: write 1 or 60`}},
 	{name: "an endpoint without scheme", file: "sinks: {cloudwatch: {endpoint: vpce-1.example}}", want: []string{`f.yaml:1: sinks.cloudwatch.endpoint: "vpce-1.example" is no URL: write one such as https://monitoring.eu-west-1.amazonaws.com`}},

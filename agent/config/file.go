@@ -117,6 +117,7 @@ func (l *loader) mapping(k *key, at origin, n *yaml.Node) {
 			l.set[b.path] = at
 			l.mapping(b, at, value)
 		case sink:
+			l.set[b.path] = at
 			b.switchOn(b.field(l.config))
 			l.mapping(b, at, value)
 		default:

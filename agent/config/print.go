@@ -45,10 +45,7 @@ func (k *key) print(b *bytes.Buffer, indent string, v reflect.Value) {
 			b.WriteByte('\n')
 			below.print(b, indent+"  ", field)
 		} else {
-			if below.secret() {
-				field = hide(field)
-			}
-			fmt.Fprintf(b, " %s\n", inline(field))
+			fmt.Fprintf(b, " %s\n", inline(below.shown(field)))
 		}
 	}
 }
@@ -56,13 +53,19 @@ func (k *key) print(b *bytes.Buffer, indent string, v reflect.Value) {
 // Hidden stands for a secret.
 const Hidden = "<hidden>"
 
-// hide returns a map with its values hidden.
-func hide(v reflect.Value) reflect.Value {
-	hidden := make(map[string]string, v.Len())
-	for _, name := range v.MapKeys() {
-		hidden[name.String()] = Hidden
+// shown returns v, the value of k, without what is secret in it.
+func (k *key) shown(v reflect.Value) reflect.Value {
+	if !k.secret() || v.Len() == 0 {
+		return v
 	}
-	return reflect.ValueOf(hidden)
+	if k.kind == text {
+		return reflect.ValueOf(Hidden)
+	}
+	names := map[string]string{}
+	for _, name := range v.MapKeys() {
+		names[name.String()] = Hidden
+	}
+	return reflect.ValueOf(names)
 }
 
 // inline returns a value as YAML in one line.

@@ -153,6 +153,16 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// Secrets are not shown.
+func TestPrintHidesSecrets(t *testing.T) {
+	c := Default()
+	c.Sinks.RemoteWrite = &RemoteWrite{Password: "s3cret", BearerToken: "s3cret", Headers: map[string]string{"X-Api-Key": "s3cret"}}
+	got := string(Print(c))
+	if strings.Contains(got, "s3cret") || strings.Count(got, Hidden) != 3 || !strings.Contains(got, "X-Api-Key") {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestShort(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		time.Second: "1s", time.Minute: "60s", 90 * time.Second: "90s", 2 * time.Minute: "2m", time.Hour: "1h", 90 * time.Minute: "90m", 1500 * time.Millisecond: "1.5s",

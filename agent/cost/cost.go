@@ -84,6 +84,16 @@ type RemoteWrite struct {
 	Interval      time.Duration
 	NameSets      int
 	RetentionDays int
+	// Stats are those that are sent of each interface, Config.Stats if nil.
+	Stats []ena.Stat
+}
+
+// pushed returns how many stats of an interface go to AMP.
+func (c *Config) pushed() int {
+	if c.RemoteWrite.Stats != nil {
+		return len(c.RemoteWrite.Stats)
+	}
+	return len(c.Stats)
 }
 
 // AlarmKind is a kind of alarm that has a price of its own.
@@ -229,7 +239,7 @@ func (c *Config) samples() (written, held *big.Rat) {
 		return new(big.Rat), new(big.Rat)
 	}
 	const infoSeries = 1 // of each interface, with the driver's version
-	series := product(int64(len(c.Stats)+infoSeries), int64(c.Interfaces), int64(c.Hosts), int64(w.NameSets))
+	series := product(int64(c.pushed()+infoSeries), int64(c.Interfaces), int64(c.Hosts), int64(w.NameSets))
 	written = series.Mul(series, big.NewRat(monthHours*int64(time.Hour), int64(w.Interval)))
 	return written, kept(written, w.RetentionDays)
 }

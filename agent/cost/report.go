@@ -115,7 +115,7 @@ func (c *Config) report() *Report {
 	says(c.OTLP != nil, "OTLP: bytes are of requests encoded for this estimate, before compression, in which AWS counts (not confirmed); a GB is 10^9 bytes.")
 	if w := c.RemoteWrite; w != nil {
 		says(true, "AMP: %d series for each interface and name set (%d sets), every %s, sparse or dense; no series of single queues, nor the agent's own.",
-			len(c.Stats)+1, w.NameSets, short(w.Interval))
+			c.pushed()+1, w.NameSets, short(w.Interval))
 		says(true, "AMP: %d bytes for each stored sample, kept %d days; a GB is 2^30 bytes.", sampleBytes, w.RetentionDays)
 	}
 	says(c.alarms(MetricsInsights).Sign() > 0, "Metrics Insights: all metrics are analyzed, also those that are silent in sparse mode.")

@@ -105,6 +105,14 @@ func priced(in cost.Config, cfg *config.Config, groups int) cost.Config {
 	if o := cfg.Sinks.OTLP; o != nil && o.SigV4 {
 		in.OTLP = &cost.OTLP{Temporality: otlp.Temporality(o.Temporality), Distribution: otlp.Distribution(o.Distribution), PerInterface: o.PerInterface}
 	}
+	if w := cfg.Sinks.RemoteWrite; w != nil && w.ToAMP() {
+		in.RemoteWrite = &cost.RemoteWrite{Interval: w.Interval, NameSets: len(w.Names), RetentionDays: 150, Stats: []ena.Stat{}}
+		for _, s := range cost.Stats(ena.Device, ena.SRD, ena.Driver, ena.AdminQueue) {
+			if w.Match(s.String()) {
+				in.RemoteWrite.Stats = append(in.RemoteWrite.Stats, s)
+			}
+		}
+	}
 	if e := cfg.Sinks.EMF; e != nil {
 		in.EMF = &cost.EMF{Namespace: e.Namespace, RetentionDays: e.Retention}
 	}

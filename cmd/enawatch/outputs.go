@@ -20,6 +20,7 @@ import (
 	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
 	"github.com/enawatch/enawatch/agent/sink/emf"
 	"github.com/enawatch/enawatch/agent/sink/otlp"
+	"github.com/enawatch/enawatch/agent/sink/remotewrite"
 	"github.com/enawatch/enawatch/agent/store"
 )
 
@@ -33,6 +34,7 @@ type outputs struct {
 
 	stdout *sink.Queue[*metric.Batch] // nil if EMF is off
 	spool  *sink.Spool                // nil while simulating
+	pusher *pusher                    // nil if off
 	reopen func()                     // what SIGHUP does; nil if nothing
 
 	mu         sync.Mutex // guards what follows: /metrics is served before it is set
@@ -67,6 +69,14 @@ func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Lo
 		}
 		sinks = append(sinks, s)
 	}
+	var push *remotewrite.Sink
+	if cfg.Sinks.RemoteWrite != nil {
+		s, err := newRemoteWrite(cfg, who)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		push = s
+	}
 	if who.simulated {
 		// A simulated device has no life that a restart could go on with.
 		o.store = &agent.Memory{}
@@ -78,6 +88,9 @@ func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Lo
 	}
 	o.spool = &sink.Spool{Store: file, Sinks: sinks}
 	o.store = o.spool
+	if push != nil {
+		o.pusher = newPusher(push, o)
+	}
 	return o, nil
 }
 
@@ -164,6 +177,10 @@ func (o *outputs) start(r metric.Resource) {
 	for _, s := range o.spool.Sinks {
 		o.deliveries = append(o.deliveries, sink.NewDelivery(s, o.spool.Store.Queue(s.Name()), o.phaseOf(s, r), o.log))
 	}
+	if o.pusher != nil {
+		s := o.pusher.sink
+		o.deliveries = append(o.deliveries, sink.NewDelivery(s, o.spool.Store.Queue(s.Name()), 0, o.log))
+	}
 }
 
 // phaseOf spreads what goes to a service that a fleet shares; a file or a
@@ -181,9 +198,14 @@ func (o *outputs) phaseOf(s sink.Sink, r metric.Resource) time.Duration {
 // phase spreads the hosts of a fleet over the publish interval, or jitter if that
 // is shorter: each sends as long after a window's end as a hash of its name says.
 func (o *outputs) phase(r metric.Resource, jitter time.Duration) time.Duration {
+	return spread(r, min(jitter, o.cfg.PublishInterval))
+}
+
+// spread returns a share of d that a hash of the host's name gives.
+func spread(r metric.Resource, d time.Duration) time.Duration {
 	hash := sha256.Sum256([]byte(r.InstanceID + " " + r.Host))
 	share := float64(binary.BigEndian.Uint32(hash[:])) / (1 << 32)
-	return time.Duration(share * float64(min(jitter, o.cfg.PublishInterval)))
+	return time.Duration(share * float64(d))
 }
 
 // close hands on what it can, everything at once, and keeps the rest in the
@@ -191,6 +213,7 @@ func (o *outputs) phase(r metric.Resource, jitter time.Duration) time.Duration {
 func (o *outputs) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	o.pusher.close(ctx)
 	var all sync.WaitGroup
 	for _, d := range o.deliveries {
 		all.Go(func() { d.Close(ctx) })
@@ -224,6 +247,7 @@ func (o *outputs) self() (list []metric.SelfMetric) {
 		list = append(list, d.Self()...)
 	}
 	o.mu.Unlock()
+	list = append(list, o.pusher.self()...)
 	if o.spool == nil {
 		return list
 	}

@@ -76,6 +76,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 		Queues: func(s ena.Stat) bool { return slices.Contains(queues, s) },
 		Store:  out.store, Outputs: out.direct, Levels: out.levels, Exceeded: pods.look,
 		Attached: func(mac string) { who.attached(mac); pods.look() },
+		Samples:  out.pusher.samples(cfg, who.resource()),
 	})
 	if err != nil {
 		return err

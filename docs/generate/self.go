@@ -16,6 +16,7 @@ import (
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/emf"
 	"github.com/enawatch/enawatch/agent/sink/otlp"
+	"github.com/enawatch/enawatch/agent/sink/remotewrite"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -46,7 +47,7 @@ func selfMetrics() ([]selfMetric, error) {
 	queue := sink.NewQueue("emf", func(*metric.Batch) error { return nil }, log)
 	queue.Close(context.Background())
 	snapshot.Self = append(snapshot.Self, queue.Self()...)
-	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, otlpSelf} {
+	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, otlpSelf, remoteWriteSelf} {
 		self, err := destination(log)
 		if err != nil {
 			return nil, err
@@ -121,6 +122,15 @@ func (w firstWindow) Publish(*metric.Batch) {
 	case w <- struct{}{}:
 	default:
 	}
+}
+
+// remoteWriteSelf lists what remote write says of itself.
+func remoteWriteSelf(*slog.Logger) ([]metric.SelfMetric, error) {
+	s, err := remotewrite.New(remotewrite.Options{URL: "http://localhost/api/v1/write", Names: []string{"showmax"}})
+	if err != nil {
+		return nil, err
+	}
+	return s.SelfMetrics(), nil
 }
 
 // logsSelf lists what EMF to CloudWatch Logs says of itself.

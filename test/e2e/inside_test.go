@@ -37,6 +37,7 @@ var errands = map[string]func(errand){
 	"outage":     throughOutage,
 	"emf":        toReceiver,
 	"otlp":       toOTLP,
+	"push":       pushing,
 }
 
 func inside(text string) {

@@ -32,22 +32,41 @@ var nameSets = map[string]func(*page, *metric.InterfaceState){
 }
 
 func newGatherer(o *Options) (*gatherer, error) {
-	g := &gatherer{snapshot: o.Snapshot, version: o.Version, revision: o.Revision}
-	for _, name := range o.Names {
+	sets, err := setsOf(o.Names)
+	if err != nil {
+		return nil, fmt.Errorf("sinks.prometheus.names: %w", err)
+	}
+	return &gatherer{sets: sets, snapshot: o.Snapshot, version: o.Version, revision: o.Revision}, nil
+}
+
+func setsOf(names []string) (sets []func(*page, *metric.InterfaceState), err error) {
+	for _, name := range names {
 		set, ok := nameSets[name]
 		if !ok {
-			return nil, fmt.Errorf("sinks.prometheus.names: there is no name set %q; use any of %s",
-				name, strings.Join(slices.Sorted(maps.Keys(nameSets)), ", "))
+			return nil, fmt.Errorf("there is no name set %q; use any of %s", name, strings.Join(slices.Sorted(maps.Keys(nameSets)), ", "))
 		}
-		g.sets = append(g.sets, set)
+		sets = append(sets, set)
 	}
-	return g, nil
+	return sets, nil
+}
+
+// Families returns a function from snapshots to what /metrics would show of
+// them under the named sets, for whoever pushes that: sorted families of sorted
+// series. Two calls share no memory.
+func Families(names []string, version, revision string) (func(*metric.Snapshot) []*dto.MetricFamily, error) {
+	sets, err := setsOf(names)
+	if err != nil {
+		return nil, err
+	}
+	g := &gatherer{sets: sets, version: version, revision: revision}
+	return g.families, nil
 }
 
 // Gather returns the families of one scrape, sorted by name, their series
 // sorted by labels. The error is always nil.
-func (g *gatherer) Gather() ([]*dto.MetricFamily, error) {
-	s := g.snapshot()
+func (g *gatherer) Gather() ([]*dto.MetricFamily, error) { return g.families(g.snapshot()), nil }
+
+func (g *gatherer) families(s *metric.Snapshot) []*dto.MetricFamily {
 	p := &page{families: make(map[string]*dto.MetricFamily), simulated: s.Resource.Simulated}
 
 	p.add(family{name: "enawatch_build_info", kind: gauge, help: "Version of the agent."},
@@ -62,7 +81,7 @@ func (g *gatherer) Gather() ([]*dto.MetricFamily, error) {
 	for i := range s.Self {
 		p.self(&s.Self[i])
 	}
-	return p.sorted(), nil
+	return p.sorted()
 }
 
 // page is the answer to one scrape while it grows.
@@ -139,7 +158,7 @@ func (p *page) labels(namesAndValues ...string) []*dto.LabelPair {
 		labels = append(labels, label("simulated", "true"))
 	}
 	for i := 0; i < len(namesAndValues); i += 2 {
-		labels = append(labels, label(labelName(namesAndValues[i]), namesAndValues[i+1]))
+		labels = append(labels, label(LabelName(namesAndValues[i]), namesAndValues[i+1]))
 	}
 	slices.SortStableFunc(labels, func(a, b *dto.LabelPair) int { return cmp.Compare(*a.Name, *b.Name) })
 	return slices.CompactFunc(labels, func(a, b *dto.LabelPair) bool { return *a.Name == *b.Name })

@@ -214,9 +214,9 @@ func metricName(s string) string {
 	return s
 }
 
-// labelName returns s as a valid name of a label. Prometheus keeps names that
+// LabelName returns s as a valid name of a label. Prometheus keeps names that
 // start with two underscores to itself.
-func labelName(s string) string {
+func LabelName(s string) string {
 	s = metricName(s)
 	if strings.HasPrefix(s, "__") {
 		return "_" + strings.TrimLeft(s, "_")

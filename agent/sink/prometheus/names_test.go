@@ -57,8 +57,8 @@ func FuzzSanitised(f *testing.F) {
 		if got, want := sanitised(s), re.ReplaceAllString(s, "_"); got != want {
 			t.Errorf("sanitised(%q) = %q, want %q", s, got, want)
 		}
-		if got := labelName(s); !label.MatchString(got) {
-			t.Errorf("labelName(%q) = %q", s, got)
+		if got := LabelName(s); !label.MatchString(got) {
+			t.Errorf("LabelName(%q) = %q", s, got)
 		}
 	})
 }
