@@ -35,6 +35,7 @@ var checks = map[string]func(name, text string) error{
 	"resolution":     checkResolution,
 	"external label": checkExternalLabel,
 	"push url":       checkPushURL,
+	"threshold":      checkThreshold,
 }
 
 func checkGlob(_, text string) error {
@@ -175,6 +176,18 @@ func checkEMFOutput(_, text string) error {
 func checkResolution(_, text string) error {
 	if text != "1" && text != "60" {
 		return fmt.Errorf("%s is no resolution of CloudWatch: write 1 or 60", quote(text))
+	}
+	return nil
+}
+
+// checkThreshold holds for an entry of sinks.kubernetes.thresholds.
+func checkThreshold(name, text string) error {
+	names := ena.Allowances()
+	if !slices.Contains(names, name) {
+		return fmt.Errorf("%s is no allowance: write %s", quote(name), strings.Join(names, ", "))
+	}
+	if n, err := strconv.Atoi(text); err != nil || n < 1 {
+		return fmt.Errorf("%s is no number of packets: write 1 or more, or leave %s out", quote(text), name)
 	}
 	return nil
 }

@@ -101,11 +101,12 @@ type Log struct {
 
 // Sinks holds the destinations; those that are nil are off.
 type Sinks struct {
-	CloudWatch  *CloudWatch  `yaml:"cloudwatch" default:"off" doc:"CloudWatch metrics, by PutMetricData. Credentials come from where the AWS SDKs look: environment, shared files, SSO, web identity (IRSA), EKS Pod Identity, ECS, the instance's role."`
-	EMF         *EMF         `yaml:"emf" default:"on" doc:"CloudWatch embedded metric format: one JSON line for each window."`
-	OTLP        *OTLP        `yaml:"otlp" default:"off" doc:"OpenTelemetry metrics, by OTLP over HTTP: to any collector, or with sigv4 to CloudWatch's own endpoint."`
-	RemoteWrite *RemoteWrite `yaml:"remote_write" default:"off" doc:"Prometheus remote write: what /metrics shows, pushed to Amazon Managed Prometheus or any other receiver. It needs url."`
-	Prometheus  *Prometheus  `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
+	CloudWatch  *CloudWatch     `yaml:"cloudwatch" default:"off" doc:"CloudWatch metrics, by PutMetricData. Credentials come from where the AWS SDKs look: environment, shared files, SSO, web identity (IRSA), EKS Pod Identity, ECS, the instance's role."`
+	EMF         *EMF            `yaml:"emf" default:"on" doc:"CloudWatch embedded metric format: one JSON line for each window."`
+	Kubernetes  *KubernetesSink `yaml:"kubernetes" default:"off" doc:"Events of this node in its Kubernetes cluster: one when an allowance begins to hurt, updated while it lasts, and one when it is over. The agent must run in a pod whose service account may create and patch Events in the namespace default."`
+	OTLP        *OTLP           `yaml:"otlp" default:"off" doc:"OpenTelemetry metrics, by OTLP over HTTP: to any collector, or with sigv4 to CloudWatch's own endpoint."`
+	RemoteWrite *RemoteWrite    `yaml:"remote_write" default:"off" doc:"Prometheus remote write: what /metrics shows, pushed to Amazon Managed Prometheus or any other receiver. It needs url."`
+	Prometheus  *Prometheus     `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
 }
 
 // CloudWatch configures the sink of CloudWatch metrics.

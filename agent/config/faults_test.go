@@ -69,7 +69,7 @@ var faultTests = []struct {
 	{name: "unknown key, in other spelling", file: "Sample-Interval: 1s" + emf, want: []string{`f.yaml:1: Sample-Interval: unknown key: did you mean sample_interval?`}},
 	{name: "unknown key, known elsewhere", file: "listen: :80" + emf, want: []string{`f.yaml:1: listen: unknown key: did you mean sinks.prometheus.listen?`}},
 	{name: "unknown key, far from any", file: "log: {colour: red}" + emf, want: []string{`f.yaml:1: log.colour: unknown key: known here are level, format`}},
-	{name: "unknown sink", file: "sinks: {statsd: }", want: []string{`f.yaml:1: sinks.statsd: unknown key: known here are cloudwatch, emf, otlp, remote_write, prometheus`}},
+	{name: "unknown sink", file: "sinks: {statsd: }", want: []string{`f.yaml:1: sinks.statsd: unknown key: known here are cloudwatch, emf, kubernetes, otlp, remote_write, prometheus`}},
 	{name: "remote write to nowhere", file: "sinks: {remote_write: }", want: []string{`f.yaml:1: sinks.remote_write.url: is empty: write where to push, such as https://HOST/api/v1/write`}},
 	{name: "remote write with a password in its URL", file: "sinks: {remote_write: {url: 'https://me:s3cret@host/'}}", want: []string{`f.yaml:1: sinks.remote_write.url: holds a password: write it as username and password_file`}},
 	{name: "remote write to no URL", file: "sinks: {remote_write: {url: 'host:9090'}}", want: []string{`f.yaml:1: sinks.remote_write.url: is no URL: write one such as https://HOST/api/v1/write`}},

@@ -127,6 +127,14 @@ func (s Stat) Entry() *Entry { return &catalogue[s] }
 // String returns the driver's name of s.
 func (s Stat) String() string { return catalogue[s].Name }
 
+// Allowances lists the names of all allowances.
+func Allowances() (names []string) {
+	for s := Stat(0); s.Exceeded(); s++ {
+		names = append(names, s.Entry().Allowance)
+	}
+	return names
+}
+
 // Exceeded reports whether s counts the packets that exceeded an allowance.
 func (s Stat) Exceeded() bool { return s <= LinklocalAllowanceExceeded }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
 	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/kubernetes"
 	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/agent/sink/remotewrite"
 	"github.com/enawatch/enawatch/agent/store"
@@ -32,10 +33,11 @@ type outputs struct {
 	direct []agent.Output // without a spool
 	levels bool
 
-	stdout *sink.Queue[*metric.Batch] // nil if EMF is off
-	spool  *sink.Spool                // nil while simulating
-	pusher *pusher                    // nil if off
-	reopen func()                     // what SIGHUP does; nil if nothing
+	stdout     *sink.Queue[*metric.Batch] // nil if EMF is off
+	spool      *sink.Spool                // nil while simulating
+	pusher     *pusher                    // nil if off
+	reopen     func()                     // what SIGHUP does; nil if nothing
+	kubernetes *kubernetes.Sink           // nil if off
 
 	mu         sync.Mutex // guards what follows: /metrics is served before it is set
 	deliveries []*sink.Delivery
@@ -76,6 +78,14 @@ func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Lo
 			return nil, &exitError{exitUsage, err}
 		}
 		push = s
+	}
+	if cfg.Sinks.Kubernetes != nil {
+		s, err := newKubernetes(cfg, who.simulated, log)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		o.kubernetes = s
+		o.direct = append(o.direct, s)
 	}
 	if who.simulated {
 		// A simulated device has no life that a restart could go on with.
@@ -221,6 +231,9 @@ func (o *outputs) close() {
 	if o.stdout != nil {
 		all.Go(func() { o.stdout.Close(ctx) })
 	}
+	if o.kubernetes != nil {
+		all.Go(func() { o.kubernetes.Close(ctx) })
+	}
 	all.Wait()
 	if o.spool == nil {
 		return
@@ -241,6 +254,9 @@ func (o *outputs) close() {
 func (o *outputs) self() (list []metric.SelfMetric) {
 	if o.stdout != nil {
 		list = append(list, o.stdout.Self()...)
+	}
+	if o.kubernetes != nil {
+		list = append(list, o.kubernetes.Self()...)
 	}
 	o.mu.Lock()
 	for _, d := range o.deliveries {

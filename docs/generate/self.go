@@ -15,6 +15,7 @@ import (
 	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/kubernetes"
 	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/agent/sink/remotewrite"
 	"github.com/enawatch/enawatch/agent/window"
@@ -47,7 +48,7 @@ func selfMetrics() ([]selfMetric, error) {
 	queue := sink.NewQueue("emf", func(*metric.Batch) error { return nil }, log)
 	queue.Close(context.Background())
 	snapshot.Self = append(snapshot.Self, queue.Self()...)
-	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, otlpSelf, remoteWriteSelf} {
+	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, kubernetesSelf, otlpSelf, remoteWriteSelf} {
 		self, err := destination(log)
 		if err != nil {
 			return nil, err
@@ -131,6 +132,11 @@ func remoteWriteSelf(*slog.Logger) ([]metric.SelfMetric, error) {
 		return nil, err
 	}
 	return s.SelfMetrics(), nil
+}
+
+// kubernetesSelf lists what Kubernetes Events say of themselves.
+func kubernetesSelf(*slog.Logger) ([]metric.SelfMetric, error) {
+	return new(kubernetes.Sink).Self(), nil
 }
 
 // logsSelf lists what EMF to CloudWatch Logs says of itself.
