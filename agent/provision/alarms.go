@@ -36,19 +36,19 @@ func Alarms(o Options) (*Set, error) {
 	for _, scope := range o.Scopes {
 		switch scope {
 		case PerHost:
-			s.add(o.hosts())
+			s.Add(o.hosts())
 		case Fleet:
-			s.add(o.fleet())
+			s.Add(o.fleet())
 		case Group:
-			s.add(o.groups())
+			s.Add(o.groups())
 		case Logs:
 			part, err := o.logs()
 			if err != nil {
 				return nil, err
 			}
-			s.add(part)
+			s.Add(part)
 		case PromQL:
-			s.add(o.promQL())
+			s.Add(o.promQL())
 		default:
 			return nil, fmt.Errorf("scope %q is not known: use host, fleet, group, logs or promql", scope)
 		}
@@ -56,19 +56,18 @@ func Alarms(o Options) (*Set, error) {
 	if s.Len() == 0 {
 		return nil, fmt.Errorf("no scope: use one or more of host, fleet, group, logs or promql")
 	}
-	for _, a := range slices.Concat(o.AlarmActions, o.OKActions) {
-		for i, part := range References(a) {
-			if i%2 == 1 {
-				s.parameter(Parameter{Name: part, Description: "ARN of what is told of alarms, such as an SNS topic."})
-			}
-		}
+	for _, text := range slices.Concat(o.AlarmActions, o.OKActions) {
+		s.declare(text, "ARN of what is told of alarms, such as an SNS topic.")
 	}
+	s.declare(o.LogGroup, logGroupText)
+	s.declare(o.QueryRole, "ARN of the role with which CloudWatch queries the log group.")
 	return s, nil
 }
 
 // exceeded is a counter of an allowance and how long it grew.
 type exceeded struct {
 	ena.Entry
+	stat    ena.Stat
 	seconds window.Derived
 }
 
@@ -79,7 +78,7 @@ func (e *exceeded) short() string { return strings.ReplaceAll(e.Allowance, "_", 
 func allowances() (list []exceeded) {
 	for i, e := range ena.Catalogue() {
 		if d, ok := window.ThrottledSeconds(ena.Stat(i)); ok {
-			list = append(list, exceeded{e, d})
+			list = append(list, exceeded{e, ena.Stat(i), d})
 		}
 	}
 	return list

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -109,6 +110,8 @@ func (o *Options) agentsMissing(name string, g GroupOf) MetricAlarm {
 	return always(a, missingFor, atLeast, 1, notBreaching)
 }
 
+const logGroupText = "Log group that EMF goes to."
+
 // logMinutes is how often a log alarm's query runs, and over how long. Events
 // need logLag seconds until they can be found.
 const (
@@ -124,7 +127,7 @@ func (o *Options) logs() (*Set, error) {
 	s := &Set{}
 	group, role := o.LogGroup, o.QueryRole
 	if group == "" {
-		group = s.parameter(Parameter{Name: "LogGroup", Description: "Log group that EMF goes to."})
+		group = s.parameter(Parameter{Name: "LogGroup", Description: logGroupText})
 	}
 	if role == "" {
 		role = s.parameter(Parameter{Name: "QueryRoleArn", Description: "ARN of the role with which CloudWatch queries the log group."})
@@ -169,11 +172,14 @@ func (o *Options) promQL() *Set {
 	for _, e := range allowances() {
 		add(e.short()+"-exceeded",
 			describe(e.Meaning, fmt.Sprintf("%g seconds or more of %d minutes", threshold, minutes), e.Advice),
-			fmt.Sprintf("sum_over_time(%s[%dm]) >= %g", e.seconds.Name, minutes, threshold))
+			fmt.Sprintf("sum_over_time(%s[%dm]) >= %g", promName(e.seconds.Name), minutes, threshold))
 	}
 	if o.ConntrackLeft > 0 {
 		add("conntrack-low", describe(available.Meaning, fmt.Sprintf("fewer than %d", o.ConntrackLeft), available.Advice),
-			fmt.Sprintf("%s < %d", available.Name, o.ConntrackLeft))
+			fmt.Sprintf("%s < %d", promName(available.Name), o.ConntrackLeft))
 	}
 	return s
 }
+
+// promName selects a metric by its name at OTLP, which has dots.
+func promName(name string) string { return `{"` + otlp.MetricName(name) + `"}` }

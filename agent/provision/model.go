@@ -188,8 +188,8 @@ func (s *Set) Len() int {
 	return len(s.MetricAlarms) + len(s.LogAlarms) + len(s.CompositeAlarms) + len(s.Dashboards) + len(s.InsightRules) + len(s.Queries)
 }
 
-// add appends what another set has. Parameters of one name are one.
-func (s *Set) add(o *Set) {
+// Add appends what another set has. Parameters of one name are one.
+func (s *Set) Add(o *Set) {
 	for _, p := range o.Parameters {
 		s.parameter(p)
 	}
@@ -207,6 +207,15 @@ func (s *Set) parameter(p Parameter) string {
 		s.Parameters = append(s.Parameters, p)
 	}
 	return "${" + p.Name + "}"
+}
+
+// declare makes parameters of the references in a text.
+func (s *Set) declare(text, description string) {
+	for i, part := range References(text) {
+		if i%2 == 1 {
+			s.parameter(Parameter{Name: part, Description: description})
+		}
+	}
 }
 
 var reference = regexp.MustCompile(`\$\{([A-Za-z][A-Za-z0-9]*)\}`)

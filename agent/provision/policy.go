@@ -1,0 +1,80 @@
+package provision
+
+import "encoding/json"
+
+// Policy is an IAM policy that allows what one part of the program needs, and no
+// more.
+type Policy struct {
+	// Name is that of its file, and Purpose says who needs it.
+	Name, Purpose string
+	Document      Document
+}
+
+// Document is the body of a policy.
+type Document struct {
+	Version   string
+	Statement []Statement
+}
+
+// Statement allows actions.
+type Statement struct {
+	Sid, Effect string
+	Action      []string
+	Resource    []string
+	Condition   map[string]map[string][]string `json:",omitempty"`
+}
+
+// JSON returns the document as IAM takes it.
+func (d Document) JSON() []byte {
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		panic(err) // strings alone
+	}
+	return append(text, '\n')
+}
+
+func allow(sid string, resources []string, actions ...string) Statement {
+	return Statement{Sid: sid, Effect: "Allow", Action: actions, Resource: resources}
+}
+
+// all is every resource: what CloudWatch has no narrower name for.
+var all = []string{"*"}
+
+// ReadActions and WriteActions are what plan needs, and what apply and destroy
+// need besides.
+var (
+	ReadActions = []string{
+		"cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:ListDashboards", "cloudwatch:GetDashboard",
+		"cloudwatch:DescribeInsightRules", "logs:DescribeQueryDefinitions",
+	}
+	WriteActions = []string{
+		"cloudwatch:PutMetricAlarm", "cloudwatch:PutCompositeAlarm", "cloudwatch:PutLogAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource",
+		"cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards", "cloudwatch:PutInsightRule", "cloudwatch:DeleteInsightRules",
+		"logs:PutQueryDefinition", "logs:DeleteQueryDefinition",
+	}
+)
+
+// PutMetrics is what the agent needs for CloudWatch metrics in a namespace.
+func PutMetrics(namespace string) Document {
+	s := allow("PutENAMetrics", all, "cloudwatch:PutMetricData")
+	s.Condition = map[string]map[string][]string{"StringEquals": {"cloudwatch:namespace": {namespace}}}
+	return Document{"2012-10-17", []Statement{s}}
+}
+
+// Policies lists the policies that are written here; those of the sinks for
+// CloudWatch and remote write stand beside them.
+func Policies() []Policy {
+	const version = "2012-10-17"
+	group := "arn:aws:logs:*:*:log-group:" + DefaultLogGroup
+	return []Policy{
+		{"emf-logs", "sinks.emf with output logs://", Document{version, []Statement{
+			allow("WriteEMF", []string{group, group + ":log-stream:*"}, "logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:CreateLogStream", "logs:PutLogEvents"),
+		}}},
+		{"otlp", "sinks.otlp with sigv4", Document{version, []Statement{allow("PutOTLPMetrics", all, "cloudwatch:PutMetricData")}}},
+		{"plan", "enawatch alarms plan, enawatch dashboard plan", Document{version, []Statement{allow("Plan", all, ReadActions...)}}},
+		{"apply", "enawatch alarms apply and destroy, enawatch dashboard apply and destroy", Document{version, []Statement{
+			allow("Plan", all, ReadActions...),
+			allow("Apply", all, WriteActions...),
+		}}},
+	}
+}
