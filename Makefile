@@ -10,10 +10,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-beds lint generate bench packages clean
+.PHONY: help build run test test-beds lint generate generate-bpf bench packages clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/enawatch, one static binary
 	@CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/enawatch ./cmd/enawatch
@@ -41,6 +41,12 @@ lint: ## Check formatting, go vet, staticcheck and shell scripts
 
 generate: ## Write everything that is generated: docs, tables, man pages
 	go generate ./...
+
+BPF2GO := github.com/cilium/ebpf/cmd/bpf2go@v0.22.0
+generate-bpf: ## Compile the eBPF programs, which are committed (needs clang 14 or later and libbpf-dev)
+	cd agent/linklocal && GOPACKAGE=linklocal go run $(BPF2GO) -target bpfel -output-stem programs \
+	  -cflags "-O2 -mcpu=v3 -Wall -Werror -I/usr/include/$$(uname -m)-linux-gnu" programs bpf/linklocal.c
+	cd agent/linklocal && sha256sum bpf/linklocal.c programs_bpfel.o > bpf/SHA256SUMS
 
 bench: ## Benchmark the hot path, beside safchain/ethtool (as root)
 	$(AS_ROOT) go test -run '^$$' -bench . ./agent/ena ./agent/delta ./agent/window ./agent/sink/...

@@ -55,6 +55,10 @@ type Options struct {
 	// Attached is told the MAC address of each interface that is read from now
 	// on, if it is not nil. It must not block.
 	Attached func(mac string)
+	// LinkLocal counts what interfaces send to link-local services, if it is not
+	// nil, and TopSenders is how many of those who send are named in a window.
+	LinkLocal  LinkLocal
+	TopSenders int
 	// Exceeded is told of each reading in which an allowance was exceeded, if it
 	// is not nil. It must not block.
 	Exceeded func()
@@ -72,12 +76,13 @@ type Samples struct {
 type Agent struct {
 	Options
 
-	mu       sync.Mutex // guards everything below
-	pods     func(index int, eni string) *metric.Pods
-	watcher  *ena.Watcher
-	tracker  *delta.Tracker
-	window   *window.Window
-	schedule *window.Schedule
+	mu             sync.Mutex // guards everything below
+	pods           func(index int, eni string) *metric.Pods
+	watcher        *ena.Watcher
+	tracker        *delta.Tracker
+	window         *window.Window
+	schedule       *window.Schedule
+	linkLocalTicks int // in the open window
 	// interfaces are those that are read, in the order of arrival.
 	interfaces []*iface
 	// unwanted are those that are not read, by index, and enis what NameENI
@@ -142,6 +147,7 @@ func (a *Agent) closeWindow(t window.Tick) {
 		b.Levels = a.levels(b.Interfaces)
 	}
 	nameCulprits(b)
+	a.addSenders(b)
 	a.counts.windows++
 	end := t.Start.Add(t.Length)
 	a.commits.Publish(commit{a.tracker.Baselines(end), b})

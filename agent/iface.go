@@ -111,6 +111,9 @@ func (a *Agent) newInterface(n ena.Netdev, c ena.Change) {
 		life: a.tracker.Life(mi, n.Index, c == ena.Attached),
 		row:  a.window.Add(mi),
 	})
+	if a.LinkLocal != nil {
+		a.LinkLocal.Watch(n.Index, mi.Name)
+	}
 	a.Log.Info("reading an ENA interface", "interface", mi.Name, "mac", mi.MAC, "bus", mi.BusInfo,
 		"driver_version", mi.DriverVersion, "attached", c == ena.Attached)
 }

@@ -301,6 +301,9 @@ func (a *Agent) stopReading(at int) {
 	a.Log.Info("no longer reading an interface", "interface", i.name(), "mac", i.row.Interface.MAC)
 	i.left = true
 	a.window.Leave(i.row)
+	if a.LinkLocal != nil {
+		a.LinkLocal.Unwatch(i.index)
+	}
 	a.interfaces = slices.Delete(a.interfaces, at, at+1)
 	if !i.busy {
 		a.closeReader(i)

@@ -38,6 +38,7 @@ func (a *Agent) settle(turn int) bool {
 	t := a.loop.tick
 	switch {
 	case a.loop.last:
+		a.tickLinkLocal()
 		a.window.EndSecond()
 		a.sample(a.Clock.Wall(), true)
 		a.closeWindow(a.schedule.End())
@@ -55,6 +56,7 @@ func (a *Agent) settle(turn int) bool {
 		return true // the readings at the start belong to the first tick
 	}
 	a.sample(t.At, false)
+	a.tickLinkLocal()
 	a.window.EndSecond()
 	if t.Step != 0 {
 		a.counts.steps++

@@ -31,9 +31,12 @@ func (a *Agent) sample(at time.Time, last bool) {
 }
 
 func (a *Agent) snapshot() *metric.Snapshot {
-	s := &metric.Snapshot{At: a.Clock.Wall(), Resource: a.Resource, Self: a.counts.self()}
+	s := &metric.Snapshot{At: a.Clock.Wall(), Resource: a.Resource, Self: a.counts.self(), LinkLocal: a.linkLocal()}
 	s.Interfaces = make([]metric.InterfaceState, 0, len(a.interfaces))
 	s.Self = append(s.Self, a.commits.Self()...)
+	if s.LinkLocal != nil {
+		s.Self = append(s.Self, LinkLocalSelf(s.LinkLocal)...)
+	}
 	for _, i := range a.interfaces {
 		s.Interfaces = append(s.Interfaces, i.state())
 		s.Self = append(s.Self, metric.SelfMetric{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -29,6 +31,7 @@ var checks = map[string]func(name, text string) error{
 	"host":           checkHost,
 	"instance id":    checkInstanceID,
 	"introspection":  checkIntrospection,
+	"ipv4":           checkIPv4,
 	"label":          checkLabel,
 	"namespace":      checkNamespace,
 	"queue stat":     checkQueueStat,
@@ -113,7 +116,7 @@ func checkDimension(name, text string) error {
 func reserved(name string) bool {
 	if slices.Contains([]string{
 		"_aws", "InstanceId", "NetworkInterfaceId", "host", "interface", "interfaces", "interfaces_omitted",
-		"mac", "driver_version", "simulated", "start", "window_seconds",
+		"linklocal_senders", "linklocal_others", "linklocal_top_sender", "linklocal_top_packets", "mac", "driver_version", "simulated", "start", "window_seconds",
 		"pods", "pods_dns", "pods_omitted",
 	}, name) {
 		return true
@@ -123,7 +126,7 @@ func reserved(name string) bool {
 	}
 	_, stat := ena.Lookup(name)
 	return stat || slices.ContainsFunc(ena.Catalogue()[ena.FirstQueue:], func(e ena.Entry) bool { return e.Name == name }) ||
-		slices.ContainsFunc(window.AllDerived(), func(d window.Derived) bool { return d.Name == name })
+		slices.ContainsFunc(append(window.AllDerived(), window.LinkLocal()...), func(d window.Derived) bool { return d.Name == name })
 }
 
 // checkHeader holds what RFC 9110 demands of names and values, in ASCII. It never
@@ -147,6 +150,13 @@ var instanceID = regexp.MustCompile(`^i-[0-9a-f]{1,32}$`)
 func checkInstanceID(_, text string) error {
 	if !instanceID.MatchString(text) {
 		return fmt.Errorf("%s is not an instance id: write one such as i-0123456789abcdef0", quote(text))
+	}
+	return nil
+}
+
+func checkIPv4(_, text string) error {
+	if a, err := netip.ParseAddr(text); err != nil || !a.Is4() {
+		return fmt.Errorf("%s is no IPv4 address: write one such as 10.0.0.2", quote(text))
 	}
 	return nil
 }
@@ -253,6 +263,15 @@ func (l *loader) checkIntervals() {
 	case publish/sample > maxSamples:
 		l.fault(at, blamed, "a window of %s has %d samples %s apart, and an EMF array holds %d: change sample_interval to %s",
 			short(publish), publish/sample, short(sample), maxSamples, short(nearestSample(publish, sample)))
+	}
+}
+
+// checkLinkLocal refuses readings that come too seldom for the kernel's counts.
+func (l *loader) checkLinkLocal() {
+	const key = "linklocal.enabled"
+	if c := l.config; c.LinkLocal.Enabled && c.SampleInterval > linklocal.MaxPause && !l.faulty("sample_interval") && !l.faulty(key) {
+		l.fault(l.set[key], key, "it wants a sample_interval of at most %s, and that is %s: change sample_interval, or leave link-local traffic uncounted",
+			short(linklocal.MaxPause), short(c.SampleInterval))
 	}
 }
 

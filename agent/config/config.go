@@ -37,6 +37,7 @@ type Config struct {
 	Spool           Spool             `yaml:"spool" doc:"What is not delivered yet, in a file in state_dir. The oldest goes first where it exceeds a bound, and is counted."`
 	Identity        Identity          `yaml:"identity" short:"mode" doc:"Who this host is, where it is not to be found out."`
 	Kubernetes      Kubernetes        `yaml:"kubernetes" doc:"Which pods are on which interface, where this host is a Kubernetes node."`
+	LinkLocal       LinkLocal         `yaml:"linklocal" doc:"Who spends the link-local budget: counts packets to the VPC's DNS, IMDS, NTP and KMS by eBPF, by interface, by second and by sender. It takes CAP_BPF and CAP_NET_ADMIN."`
 	Log             Log               `yaml:"log" doc:"The log on stderr."`
 	Sinks           Sinks             `yaml:"sinks" doc:"Destinations. One is on when its key is there, even with nothing behind it."`
 }
@@ -91,6 +92,15 @@ type Identity struct {
 type Kubernetes struct {
 	Pods          string `yaml:"pods" default:"auto" required:"true" oneof:"auto on off" doc:"Whether to find out which pods are on which interface, once a minute and when an allowance was exceeded. auto does in a pod, which has the variable KUBERNETES_SERVICE_HOST or NODE_NAME."`
 	Introspection string `yaml:"introspection" default:"127.0.0.1:61679" required:"true" check:"introspection" doc:"Where the Amazon VPC CNI plugin tells of itself: its INTROSPECTION_BIND_ADDRESS, as host:port or unix:/PATH."`
+}
+
+// LinkLocal says whether and how link-local traffic is counted.
+type LinkLocal struct {
+	Enabled    bool     `yaml:"enabled" default:"false" doc:"Whether link-local traffic is counted. Needs a sample_interval of at most 5s."`
+	Resolvers  []string `yaml:"resolvers" max:"4" check:"ipv4" doc:"IPv4 addresses of the VPC's resolver besides 169.254.169.253 and fd00:ec2::253. Empty: the base of the VPC's network plus two, as IMDS tells it."`
+	TopSenders int      `yaml:"top_senders" default:"10" min:"1" max:"50" doc:"How many of those who send most are named in each window and at /metrics; all others are one."`
+	Cgroup     string   `yaml:"cgroup" doc:"Where the root of cgroup v2 is mounted. Empty: found; a container needs the host's."`
+	Logs       string   `yaml:"kubelet_logs" default:"/var/log" required:"true" doc:"The kubelet's directory of logs, whose pods and containers name the senders."`
 }
 
 // Log says what is logged, and how.

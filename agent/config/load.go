@@ -157,6 +157,7 @@ func merge(path string, content []byte, environ []string, flags *pflag.FlagSet) 
 	}
 	l.checkSinks()
 	l.checkIntervals()
+	l.checkLinkLocal()
 	l.checkRemoteWrite()
 	if len(l.faults) == 0 {
 		return l.config, nil

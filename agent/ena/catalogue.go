@@ -168,6 +168,10 @@ var byName = func() map[string]Stat {
 	return m
 }()
 
+// LinkLocalBudget is how many packets a second one interface may send to all
+// link-local services together (EC2 user guide, "IMDS considerations").
+const LinkLocalBudget = 1024
+
 // Which drivers have a group of stats (reference: amzn-drivers
 // kernel/linux/ena/ena_ethtool.c by tag, and linux-stable).
 const (

@@ -3,6 +3,7 @@ package identity
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,11 +19,14 @@ type ENI struct {
 	// the cards of the instance, both from 0.
 	DeviceNumber, NetworkCard int
 	SubnetID, VPCID           string
+	// Resolver is the address of the VPC's resolver, the base of its network plus
+	// two; not valid if unknown.
+	Resolver netip.Addr
 }
 
 const macsPath = "network/interfaces/macs/"
 
-// enis asks for the ENIs with the given MACs, in one request for all and five
+// enis asks for the ENIs with the given MACs, in one request for all and six
 // for each that IMDS knows by now. After an error, enis are those before it.
 func (c *client) enis(ctx context.Context, macs []string) (enis []ENI, err error) {
 	list, err := c.get(ctx, macsPath)
@@ -67,8 +71,8 @@ var (
 // eni asks for one ENI. It is not ok while IMDS does not know its id and its
 // place. Instances of one network card have no network-card.
 func (c *client) eni(ctx context.Context, mac string) (e ENI, ok bool, err error) {
-	var values [5]string
-	for i, name := range []string{"interface-id", "device-number", "network-card", "subnet-id", "vpc-id"} {
+	var values [6]string
+	for i, name := range []string{"interface-id", "device-number", "network-card", "subnet-id", "vpc-id", "vpc-ipv4-cidr-block"} {
 		if values[i], err = c.get(ctx, macsPath+mac+"/"+name); err != nil {
 			return e, false, err
 		}
@@ -78,5 +82,16 @@ func (c *client) eni(ctx context.Context, mac string) (e ENI, ok bool, err error
 	return ENI{
 		MAC: mac, ID: values[0], DeviceNumber: int(device), NetworkCard: int(card),
 		SubnetID: subnetID.FindString(values[3]), VPCID: vpcID.FindString(values[4]),
+		Resolver: resolverOf(values[5]),
 	}, eniID.MatchString(values[0]) && err1 == nil && err2 == nil, nil
+}
+
+// resolverOf returns the address of a VPC's resolver: the base of its primary
+// network plus two (VPC user guide, "Understanding Amazon DNS").
+func resolverOf(cidr string) netip.Addr {
+	network, err := netip.ParsePrefix(cidr)
+	if err != nil || !network.Addr().Is4() {
+		return netip.Addr{}
+	}
+	return network.Masked().Addr().Next().Next()
 }

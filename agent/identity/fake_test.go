@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -56,6 +57,8 @@ func (f *fake) attach(mac string, device int, visible time.Time) {
 		at + "device-number": fmt.Sprint(device),
 		at + "subnet-id":     "subnet-0123456789abcdef0",
 		at + "vpc-id":        "vpc-0123456789abcdef0",
+
+		at + "vpc-ipv4-cidr-block": "10.20.0.0/16",
 	})
 	f.visible[mac] = visible
 }
@@ -65,6 +68,7 @@ func eni(mac string, device int) ENI {
 	return ENI{
 		MAC: mac, ID: fmt.Sprintf("eni-%017x", device+1), DeviceNumber: device,
 		SubnetID: "subnet-0123456789abcdef0", VPCID: "vpc-0123456789abcdef0",
+		Resolver: netip.MustParseAddr("10.20.0.2"),
 	}
 }
 

@@ -64,7 +64,7 @@ func FuzzAnswers(f *testing.F) {
 				t.Errorf("ENI is %+v", e)
 			}
 		}
-		if requests > 2*(3+5+1+2*5) { // twice, because a token may have ended
+		if requests > 2*(3+5+1+2*6) { // twice, because a token may have ended
 			t.Errorf("%d requests", requests)
 		}
 	})

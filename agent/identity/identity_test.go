@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // wantFacts are what the fake tells.
@@ -49,7 +51,7 @@ func lines(t *testing.T, errs []error) []string {
 
 func diff(t *testing.T, what string, want, got any) {
 	t.Helper()
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
@@ -74,6 +76,7 @@ func TestFindAsksLittle(t *testing.T) {
 		"GET meta-data/network/interfaces/macs/02:00:00:00:00:01/network-card",
 		"GET meta-data/network/interfaces/macs/02:00:00:00:00:01/subnet-id",
 		"GET meta-data/network/interfaces/macs/02:00:00:00:00:01/vpc-id",
+		"GET meta-data/network/interfaces/macs/02:00:00:00:00:01/vpc-ipv4-cidr-block",
 	}, f.asked())
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -85,7 +85,7 @@ func TestRunWaitsForLaggingENI(t *testing.T) {
 			step{at: 15 * time.Second, enis: []ENI{eni(mac3, 2)}},
 		)
 		diff(t, "requests", map[string]int{
-			"macs": 4, "interface-id": 2, "device-number": 2, "network-card": 2, "subnet-id": 2, "vpc-id": 2,
+			"macs": 4, "interface-id": 2, "device-number": 2, "network-card": 2, "subnet-id": 2, "vpc-id": 2, "vpc-ipv4-cidr-block": 2,
 		}, counted(f.asked()))
 	})
 }
@@ -108,7 +108,7 @@ func TestResolveShares(t *testing.T) {
 		second.NetworkCard = 1
 		g.check(step{at: time.Minute + time.Second, enis: []ENI{eni(mac1, 0), second}})
 		diff(t, "requests", map[string]int{
-			"macs": 1, "interface-id": 2, "device-number": 2, "network-card": 2, "subnet-id": 2, "vpc-id": 2,
+			"macs": 1, "interface-id": 2, "device-number": 2, "network-card": 2, "subnet-id": 2, "vpc-id": 2, "vpc-ipv4-cidr-block": 2,
 		}, counted(f.asked()))
 	})
 }
@@ -176,7 +176,7 @@ func TestRunFindsHostLater(t *testing.T) {
 		g.check(step{at: 7 * time.Second, facts: wantFacts, enis: []ENI{eni(mac1, 0)}})
 		diff(t, "requests", map[string]int{
 			"token": 4, "document": 1, "availability-zone-id": 1, "instance": 1,
-			"macs": 1, "interface-id": 1, "device-number": 1, "network-card": 1, "subnet-id": 1, "vpc-id": 1,
+			"macs": 1, "interface-id": 1, "device-number": 1, "network-card": 1, "subnet-id": 1, "vpc-id": 1, "vpc-ipv4-cidr-block": 1,
 		}, counted(f.asked()))
 	})
 }

@@ -168,6 +168,11 @@ type Batch struct {
 	// Series are sorted: the host's before the interfaces', then by interface,
 	// in catalogue order.
 	Series []Series
+	// Senders are those who sent most to link-local services in this window, most
+	// first, and OtherSenders all others together; nil and zero unless they are
+	// counted.
+	Senders      []Sender
+	OtherSenders uint64
 	// Levels are the raw values of each interface at the window's end, if the
 	// agent was asked for them.
 	Levels []Level

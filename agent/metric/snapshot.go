@@ -9,6 +9,8 @@ type Snapshot struct {
 	Resource   Resource
 	Interfaces []InterfaceState
 	Self       []SelfMetric
+	// LinkLocal is nil unless link-local traffic is counted.
+	LinkLocal *LinkLocal
 }
 
 // InterfaceState is one interface in a Snapshot.

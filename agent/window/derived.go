@@ -48,7 +48,32 @@ var throttledSeconds = func() (all [ena.NumStats]Derived) {
 	return all
 }()
 
-// AllDerived lists every derived metric.
+// Metrics about traffic to link-local services, where it is counted.
+var (
+	LinkLocalPPSPeak = Derived{
+		Name: "linklocal_pps_peak", Kind: metric.Gauge, Unit: metric.Count, Scope: metric.PerInterface,
+		Meaning: "Packets that the interface sent to link-local services (DNS, IMDS, NTP, KMS together) in the fullest second that ended between two readings, wherever it began.",
+		Advice:  "As for linklocal_budget_used.",
+	}
+	LinkLocalBudgetUsed = Derived{
+		Name: "linklocal_budget_used", Kind: metric.Gauge, Unit: metric.Percent, Scope: metric.PerInterface,
+		Meaning: "The window's fullest second, in percent of the 1024 packets that the card lets through. Above 100 it drops.",
+		Advice:  "Look at who sends (linklocal_senders in EMF, enawatch_linklocal_sender_packets at /metrics), and act as for linklocal_allowance_exceeded.",
+	}
+	DNSQueriesUnanswered = Derived{
+		Name: "dns_queries_unanswered", Unit: metric.Count,
+		Meaning: "DNS queries over UDP to the VPC's resolver that had no answer within 5 seconds.",
+		Advice:  "If linklocal_allowance_exceeded grows too, the card dropped them: act on that. If not, the resolver or the way to it is at fault.",
+	}
+)
+
+// LinkLocal lists the derived metrics that are published only where link-local
+// traffic is counted.
+func LinkLocal() []Derived {
+	return []Derived{LinkLocalPPSPeak, LinkLocalBudgetUsed, DNSQueriesUnanswered}
+}
+
+// AllDerived lists every derived metric that each agent publishes.
 func AllDerived() []Derived {
 	all := []Derived{Heartbeat, SuspectReadings, MissedSeconds}
 	for _, d := range throttledSeconds {

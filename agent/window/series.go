@@ -55,18 +55,27 @@ func (s *series) endSecond() {
 	s.pending = ena.Set{}
 }
 
+// push appends a sample of a stat.
+func (s *series) push(st ena.Stat, v uint64) {
+	join := newer
+	if st.Entry().Kind == metric.Counter {
+		join = sum
+	}
+	s.columns[st].push(s.window, v, join)
+}
+
+func sum(a, b uint64) uint64   { return a + b }
+func newer(_, b uint64) uint64 { return b }
+
 // push appends a sample. One that the window has no second for, as after a
 // clock that ran slow, joins the last.
-func (s *series) push(st ena.Stat, v uint64) {
-	c := &s.columns[st]
+func (c *column) push(w *Window, v uint64, join func(last, v uint64) uint64) {
 	if c.samples == nil && v != 0 {
-		c.samples = s.window.storage(c.seconds)
+		c.samples = w.storage(c.seconds)
 	}
-	switch full := c.seconds == s.window.samples; {
-	case full && c.samples != nil && st.Entry().Kind == metric.Counter:
-		c.samples[c.seconds-1] += v
+	switch full := c.seconds == w.samples; {
 	case full && c.samples != nil:
-		c.samples[c.seconds-1] = v
+		c.samples[c.seconds-1] = join(c.samples[c.seconds-1], v)
 	case !full:
 		c.seconds++
 		if c.samples != nil {

@@ -25,6 +25,9 @@ type Window struct {
 	free    [][]uint64 // sample storage of closed windows
 
 	observed, missed, suspect uint64 // seconds, seconds, readings
+
+	dns        bool // queries are counted
+	unanswered uint64
 }
 
 // New returns an empty window of at most samples seconds. If sparse, metrics
@@ -42,6 +45,7 @@ type Row struct {
 	series    series
 	gone      bool
 	read      bool // this second
+	linklocal budget
 }
 
 // Add makes room for an interface.
@@ -81,6 +85,7 @@ func (w *Window) EndSecond() {
 	present, all := false, true
 	for _, r := range w.rows {
 		r.series.endSecond()
+		w.endLinkLocal(&r.linklocal)
 		if !r.gone {
 			present, all = true, all && r.read
 		}
@@ -103,9 +108,11 @@ func (w *Window) Close() *metric.Batch {
 	w.single(b, Heartbeat, -1, "", w.observed)
 	w.single(b, SuspectReadings, -1, "", w.suspect)
 	w.single(b, MissedSeconds, -1, "", w.missed)
+	w.closeDNS(b)
 	for i, r := range w.rows {
 		b.Interfaces = append(b.Interfaces, r.Interface)
 		w.closeSeries(b, &r.series, i, r.Interface.MAC)
+		w.closeLinkLocal(b, &r.linklocal, i, r.Interface.MAC)
 	}
 	for _, r := range w.rows {
 		if r.gone {

@@ -23,9 +23,11 @@ type whoami struct {
 	simulated bool
 	log       *slog.Logger
 
-	mu   sync.Mutex
-	host identity.Host
-	enis []identity.ENI
+	mu       sync.Mutex
+	host     identity.Host
+	enis     []identity.ENI
+	first    []identity.ENI // those that were known at the start
+	moreENIs func()         // nil if nobody wants to know
 }
 
 func newIdentity(cfg *config.Config, simulated bool, log *slog.Logger) *whoami {
@@ -59,14 +61,14 @@ func (w *whoami) find(ctx context.Context, kernel ena.Kernel) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.host, w.enis = host, enis
+	w.host, w.enis, w.first = host, enis, slices.Clone(enis)
 	w.log.Info("this host", "is", host)
 }
 
 // follow tells the agent what was found and what is found from now on, until
 // the function that it returns is called.
 func (w *whoami) follow(ctx context.Context, a *agent.Agent) (stop func()) {
-	for _, e := range w.enis {
+	for _, e := range w.first {
 		a.NameENI(e.MAC, e.ID)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -87,6 +89,7 @@ func (w *whoami) follow(ctx context.Context, a *agent.Agent) (stop func()) {
 			for _, e := range u.ENIs {
 				a.NameENI(e.MAC, e.ID)
 			}
+			w.learn(u.ENIs)
 		})
 	}()
 	return func() {
@@ -95,9 +98,28 @@ func (w *whoami) follow(ctx context.Context, a *agent.Agent) (stop func()) {
 	}
 }
 
+// learn keeps what was found of interfaces.
+func (w *whoami) learn(enis []identity.ENI) {
+	if len(enis) == 0 {
+		return
+	}
+	w.mu.Lock()
+	for _, e := range enis {
+		w.enis = slices.DeleteFunc(w.enis, func(old identity.ENI) bool { return old.MAC == e.MAC })
+		w.enis = append(w.enis, e)
+	}
+	tell := w.moreENIs
+	w.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
+}
+
 // attached has the ENI of a new interface looked up.
 func (w *whoami) attached(mac string) {
-	known := slices.ContainsFunc(w.enis, func(e identity.ENI) bool { return e.MAC == mac })
+	w.mu.Lock()
+	known := slices.ContainsFunc(w.first, func(e identity.ENI) bool { return e.MAC == mac })
+	w.mu.Unlock()
 	if !known {
 		w.resolver.Resolve(mac)
 	}

@@ -67,6 +67,8 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	defer out.close()
 	who.find(ctx, kernel)
 
+	counts, stopCounts := openLinkLocal(cfg, who, log)
+	defer stopCounts()
 	pods := newPods(cfg.Kubernetes, source.simulated(), log)
 	queues := config.MatchQueueStats(cfg.QueueStats...)
 	a, err := agent.New(agent.Options{
@@ -75,6 +77,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 		Want:   func(i metric.Interface) bool { return cfg.Interfaces.Match(i.Name, i.MAC, i.ENI) },
 		Queues: func(s ena.Stat) bool { return slices.Contains(queues, s) },
 		Store:  out.store, Outputs: out.direct, Levels: out.levels, Exceeded: pods.look,
+		LinkLocal: counts, TopSenders: cfg.LinkLocal.TopSenders,
 		Attached: func(mac string) { who.attached(mac); pods.look() },
 		Samples:  out.pusher.samples(cfg, who.resource()),
 	})

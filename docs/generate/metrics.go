@@ -99,6 +99,7 @@ type metricsData struct {
 	Groups     []metricGroup // the others
 	Throttled  metricGroup
 	Readings   metricGroup // metrics about the readings themselves
+	LinkLocal  metricGroup // metrics about link-local traffic
 	Dimensions []dimensionSet
 	NameSets   map[string]*shown
 	Self       []selfMetric
@@ -117,6 +118,7 @@ func metricsPage() ([]byte, error) {
 	data.Allowances = all[ena.Device]
 	data.Groups = slices.Delete(all, int(ena.Device), int(ena.Device)+1)
 	data.Throttled, data.Readings = derivedGroups()
+	data.LinkLocal = linkLocalGroup()
 	var err error
 	if data.Dimensions, err = dimensionSets(); err != nil {
 		return nil, fmt.Errorf("find the dimensions: %w", err)
@@ -147,6 +149,19 @@ func catalogueGroups(native, nodeExporter []string) []metricGroup {
 // allowance was exceeded.
 const throttledSuffix = "_throttled_seconds"
 
+// linkLocalGroup lists the metrics that are published where link-local traffic is
+// counted.
+func linkLocalGroup() (g metricGroup) {
+	for _, d := range window.LinkLocal() {
+		g.Rows = append(g.Rows, derivedRow(d))
+	}
+	return g
+}
+
+func derivedRow(d window.Derived) metricRow {
+	return metricRow{Name: d.Name, Kind: d.Kind.String(), Unit: string(d.Unit), Scope: d.Scope.String(), Meaning: d.Meaning, Advice: d.Advice}
+}
+
 // derivedGroups lists the metrics that no driver counts.
 func derivedGroups() (throttled, readings metricGroup) {
 	for _, d := range window.AllDerived() {
@@ -154,9 +169,7 @@ func derivedGroups() (throttled, readings metricGroup) {
 		if strings.HasSuffix(d.Name, throttledSuffix) {
 			g = &throttled
 		}
-		g.Rows = append(g.Rows, metricRow{
-			Name: d.Name, Kind: d.Kind.String(), Unit: string(d.Unit), Scope: d.Scope.String(), Meaning: d.Meaning, Advice: d.Advice,
-		})
+		g.Rows = append(g.Rows, derivedRow(d))
 	}
 	return throttled, readings
 }

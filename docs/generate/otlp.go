@@ -30,7 +30,7 @@ func otlpPage(old []byte) ([]byte, error) {
 		}
 		names.Rows = append(names.Rows, otlpRow{otlp.MetricName(name), instrument, otlp.UnitOf(unit), scope == metric.PerInterface, name})
 	}
-	for _, d := range window.AllDerived() {
+	for _, d := range append(window.AllDerived(), window.LinkLocal()...) {
 		add(d.Name, d.Kind, d.Unit, d.Scope)
 	}
 	for _, e := range ena.Catalogue()[:ena.FirstQueue] {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent"
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/agent/window"
@@ -37,7 +38,7 @@ func TestWhatIsDocumentedIsPublished(t *testing.T) {
 	names := make([]string, ena.NumStats)
 	throttled, readings := derivedGroups()
 	rows := map[string]metricRow{}
-	for _, g := range append(catalogueGroups(names, names), throttled, readings) {
+	for _, g := range append(catalogueGroups(names, names), throttled, readings, linkLocalGroup()) {
 		for _, r := range g.Rows {
 			rows[r.Name] = r
 		}
@@ -62,6 +63,20 @@ func TestWhatIsDocumentedIsPublished(t *testing.T) {
 	}
 }
 
+// busy is link-local traffic that is too much for each interface.
+type busy struct{}
+
+func (busy) Watch(int, string) {}
+func (busy) Unwatch(int)       {}
+func (busy) Tick()             {}
+func (busy) Use(int) (linklocal.Use, bool) {
+	return linklocal.Use{Peak: 2000, Unanswered: 1}, true
+}
+func (busy) Totals(int) (linklocal.Totals, bool) { return linklocal.Totals{}, true }
+func (busy) Top(int, int) (top []linklocal.Sender, others linklocal.Sender, ok bool) {
+	return nil, linklocal.Sender{}, false
+}
+
 // publishEverything returns the series of a host that has everything, by name,
 // and the stats that its drivers list.
 func publishEverything(t *testing.T) (published map[string]metric.Series, listed map[string]bool) {
@@ -76,7 +91,7 @@ func publishEverything(t *testing.T) (published map[string]metric.Series, listed
 		a, err := agent.New(agent.Options{
 			Kernel: simulate.New(scenario, simulate.SystemClock{}), Clock: window.SystemClock(), Log: slog.New(slog.DiscardHandler),
 			Resource: metric.Resource{Host: "host"}, Sample: time.Second, Publish: 10 * time.Second,
-			Want: all, Queues: func(ena.Stat) bool { return true }, Store: &agent.Memory{}, Outputs: []agent.Output{&out},
+			Want: all, Queues: func(ena.Stat) bool { return true }, LinkLocal: busy{}, Store: &agent.Memory{}, Outputs: []agent.Output{&out},
 		})
 		if err != nil {
 			t.Fatal(err)

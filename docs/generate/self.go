@@ -11,6 +11,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent"
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/agent/sink"
@@ -48,7 +49,7 @@ func selfMetrics() ([]selfMetric, error) {
 	queue := sink.NewQueue("emf", func(*metric.Batch) error { return nil }, log)
 	queue.Close(context.Background())
 	snapshot.Self = append(snapshot.Self, queue.Self()...)
-	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, kubernetesSelf, otlpSelf, remoteWriteSelf} {
+	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, kubernetesSelf, otlpSelf, remoteWriteSelf, linkLocalSelf} {
 		self, err := destination(log)
 		if err != nil {
 			return nil, err
@@ -159,4 +160,14 @@ func otlpSelf(log *slog.Logger) ([]metric.SelfMetric, error) {
 		return nil, err
 	}
 	return s.SelfMetrics(), nil
+}
+
+// linkLocalSelf lists what an agent says that counts link-local traffic.
+func linkLocalSelf(*slog.Logger) ([]metric.SelfMetric, error) {
+	l := &metric.LinkLocal{Interfaces: []metric.LinkLocalUse{{}}, Senders: []metric.Sender{{}}, SendersKnown: true}
+	for s := range linklocal.NumServices {
+		l.Interfaces[0].Services = append(l.Interfaces[0].Services, metric.ServicePackets{Service: linklocal.Service(s).String()})
+	}
+	l.Interfaces[0].DNS.Latencies = []metric.LatencyCount{{}}
+	return agent.LinkLocalSelf(l), nil
 }

@@ -35,6 +35,11 @@ const (
 	podsMember      = "pods"
 	podsDNSMember   = "pods_dns"
 	podsMoreMember  = "pods_omitted"
+
+	sendersMember   = "linklocal_senders"
+	othersMember    = "linklocal_others"
+	topSenderMember = "linklocal_top_sender"
+	topPacketMember = "linklocal_top_packets"
 )
 
 var reserved = []string{

@@ -19,6 +19,8 @@ type document struct {
 	named int
 	// listed is true if the root has the list of all interfaces.
 	listed bool
+	// senders is true if the root has who sent to link-local services.
+	senders bool
 	// host and own are the indexes of the series under the host's dimensions
 	// and under those of the named interface.
 	host, own []int
@@ -51,7 +53,7 @@ func (d document) cut(n int) (head, tail document) {
 	head.host, tail.host = d.host[:h], d.host[h:]
 	head.own, tail.own = d.own[:o], d.own[o:]
 	head.details, tail.details = d.details[:t], d.details[t:]
-	tail.listed = false
+	tail.listed, tail.senders = false, false
 	return head, tail
 }
 
@@ -100,6 +102,11 @@ func (e *Encoder) appendDocument(b *metric.Batch, d document) error {
 		t.share(&b.Series[i])
 	}
 
+	if d.senders {
+		if err := t.senders(b); err != nil {
+			return err
+		}
+	}
 	limit := start + e.maxEvent - len(`}`)
 	if d.listed {
 		if err := e.appendList(b, limit); err != nil {

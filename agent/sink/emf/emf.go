@@ -201,9 +201,9 @@ func (e *Encoder) appendBatch(b *metric.Batch) error {
 	e.host = appendSeries(e.host[:0], b, metric.Instance, -1)
 	if e.shape == PerHost && len(b.Interfaces) == 1 {
 		e.own = appendSeries(e.own[:0], b, metric.PerInterface, 0)
-		return e.appendLines(b, document{named: 0, host: e.host, own: e.own})
+		return e.appendLines(b, document{named: 0, senders: true, host: e.host, own: e.own})
 	}
-	if err := e.appendLines(b, document{named: -1, listed: e.shape == PerHost, host: e.host}); err != nil {
+	if err := e.appendLines(b, document{named: -1, listed: e.shape == PerHost, senders: true, host: e.host}); err != nil {
 		return err
 	}
 	for i := range b.Interfaces {
@@ -258,7 +258,7 @@ func (e *Encoder) appendLines(b *metric.Batch, d document) error {
 		default:
 			e.text.buf = e.text.buf[:start]
 			e.refuse(&b.Series[head.first()], err)
-			tail.listed = head.listed
+			tail.listed, tail.senders = head.listed, head.senders
 			d, n = tail, maxMetrics
 		}
 	}

@@ -126,6 +126,14 @@ func goldens() map[string]*metric.Batch {
 		"pods-of-several": with(batch(2, heartbeat, of(1, counter("linklocal_allowance_exceeded", burst(3)...))), func(b *metric.Batch) {
 			b.Interfaces[1].Pods = coreDNS
 		}),
+		"senders": with(dnsBurst(), func(b *metric.Batch) {
+			b.Senders = []metric.Sender{
+				{Name: "kube-system/coredns-5d78/coredns", Namespace: "kube-system", Pod: "coredns-5d78", Container: "coredns", Packets: 1500, PeakPPS: 900,
+					Services: []metric.ServicePackets{{Service: "dns", Packets: 1499}, {Service: "imds", Packets: 1}}},
+				{Name: "process dig", Process: "dig", Packets: 20, PeakPPS: 20, Services: []metric.ServicePackets{{Service: "dns", Packets: 20}}},
+			}
+			b.OtherSenders = 7
+		}),
 		"units":          batch(1, size, extremes, seconds, percent, none),
 		"more-than-100":  many,
 		"only-interface": batch(1, of(0, counter("linklocal_allowance_exceeded", 7))),

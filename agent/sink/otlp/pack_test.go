@@ -252,7 +252,7 @@ func TestNames(t *testing.T) {
 	for _, e := range ena.Catalogue() {
 		unique(e.Name)
 	}
-	for _, d := range window.AllDerived() {
+	for _, d := range append(window.AllDerived(), window.LinkLocal()...) {
 		unique(d.Name)
 	}
 }

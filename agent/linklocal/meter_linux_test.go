@@ -1,0 +1,356 @@
+package linklocal
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	podUID      = "11111111-2222-3333-4444-555555555555"
+	containerID = "aaaaaaaabbbbbbbbccccccccddddddddaaaaaaaabbbbbbbbccccccccdddddddd"
+	otherUID    = "99999999_2222_3333_4444_555555555555"
+)
+
+// Cgroups as the kubelet, with the systemd driver and with cgroupfs, and systemd
+// make them.
+var (
+	podCgroup   = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + strings.ReplaceAll(podUID, "-", "_") + ".slice/cri-containerd-" + containerID + ".scope"
+	otherCgroup = "kubepods/besteffort/pod" + strings.ReplaceAll(otherUID, "_", "-") + "/" + strings.ReplaceAll(containerID, "a", "e")
+	unitCgroup  = "system.slice/chronyd.service"
+)
+
+// kubeletLogs makes a directory as the kubelet's /var/log.
+func kubeletLogs(t *testing.T) string {
+	t.Helper()
+	logs := t.TempDir()
+	for _, dir := range []string{"pods/kube-system_coredns-5d78_" + podUID, "containers"} {
+		if err := os.MkdirAll(filepath.Join(logs, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(logs, "containers", "coredns-5d78_kube-system_coredns-"+containerID+".log"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return logs
+}
+
+func open(t *testing.T, o Options) *Meter {
+	t.Helper()
+	o.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
+	m, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// until ticks until something holds. The deadline is for broken programs only.
+func until(t *testing.T, m *Meter, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		m.Tick()
+		if holds() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not happen", what)
+		}
+		<-ticker.C
+	}
+}
+
+func watch(t *testing.T, m *Meter, index int) {
+	t.Helper()
+	m.Watch(index, "ens5")
+	until(t, m, "the interface is counted", func() bool { _, ok := m.Totals(index); return ok })
+}
+
+// peakOf is the most of times in ten ticks in a row.
+func peakOf(times []time.Duration) (peak int) {
+	ticks := map[uint64]int{}
+	for _, at := range times {
+		for k := range uint64(peakTicks) {
+			ticks[uint64(at/tick)+k]++
+		}
+	}
+	for _, n := range ticks {
+		peak = max(peak, n)
+	}
+	return peak
+}
+
+func TestCountsOfRealTraffic(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	for _, clsact := range []bool{false, true} {
+		t.Run(fmt.Sprintf("clsact=%t", clsact), func(t *testing.T) { countRealTraffic(t, clsact) })
+		run(t, "ip", "link", "del", "ens5")
+	}
+}
+
+func countRealTraffic(t *testing.T, clsact bool) {
+	index := wire(t)
+	root := newCgroup(t, podCgroup, otherCgroup, unitCgroup)
+	m := open(t, Options{
+		Cgroup: root, Logs: kubeletLogs(t), DNSNames: true, clsact: clsact,
+		Resolvers: []netip.Addr{netip.MustParseAddr("10.9.0.2")},
+	})
+	defer func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	watch(t, m, index)
+
+	var times []time.Duration
+	var waits []func() []time.Duration
+	for _, b := range []burst{
+		{To: "169.254.169.253:53", Count: 1500, Over: 600 * time.Millisecond, Name: "api.example.com", Cgroup: podCgroup},
+		{To: "[fd00:ec2::253]:53", Count: 900, Over: 900 * time.Millisecond, Name: "missing.example.com", Cgroup: otherCgroup},
+		{To: "169.254.169.123:123", Count: 200, Over: 500 * time.Millisecond, Name: "ntp", Cgroup: unitCgroup},
+		{To: "10.9.0.2:53", Count: 30, Name: "late.example.com"},
+		{To: "169.254.169.253:53", Count: 20, Name: "lost.example.com"},
+		{To: "169.254.169.253:53", Count: 3, Name: "lost.again", Same: true},
+		{To: "10.9.0.1:53", Count: 100, Name: "elsewhere.example.com"}, // no service
+	} {
+		b.Cgroup = filepath.Join(root, b.Cgroup)
+		waits = append(waits, b.start(t))
+	}
+	for i, wait := range waits {
+		if sent := wait(); i < len(waits)-1 {
+			times = append(times, sent...)
+		}
+	}
+	var got Totals
+	until(t, m, "every answer is there and the lost are given up", func() bool {
+		got, _ = m.Totals(index)
+		return got.Answers >= 1500+900+30 && got.Unanswered >= 20+3
+	})
+	wantPackets := [NumServices]uint64{DNS: 1500 + 900 + 30 + 20 + 3, NTP: 200}
+	if got.Packets != wantPackets {
+		t.Errorf("packets %v, want %v", got.Packets, wantPackets)
+	}
+	if got.Queries != wantPackets[DNS] || got.Answers != 2430 || got.Unanswered != 23 || got.Retries != 2 || got.Unmatched != 0 {
+		t.Errorf("DNS %+v: want 2453 queries, 2430 answered, 23 not, 2 retries", got)
+	}
+	if got.RCodes[0] != 1530 || got.RCodes[3] != 900 {
+		t.Errorf("response codes %v, want 1530 of 0 and 900 of 3", got.RCodes)
+	}
+	var slow, all uint64
+	for i, n := range got.Latencies {
+		all += n
+		if i > 18 { // over 2^18 us, 262 ms
+			slow += n
+		}
+	}
+	if all != 2430 || slow < 30 {
+		t.Errorf("latencies %v: want 2430, of which 30 over 262 ms", got.Latencies)
+	}
+	// A sender that is put aside between the look at its clock and the packet
+	// moves that packet to another tick.
+	if want := peakOf(times); int(got.Peak) < want*95/100 || int(got.Peak) > want*105/100 {
+		t.Errorf("peak %d a second, want about %d", got.Peak, want)
+	}
+
+	top, others, ok := m.Top(3, history)
+	if !ok {
+		t.Fatal("senders are not counted")
+	}
+	var said []string
+	for _, s := range top {
+		said = append(said, fmt.Sprintf("%s: dns %d ntp %d", s.Name, s.Packets[DNS], s.Packets[NTP]))
+	}
+	if diff := cmp.Diff([]string{
+		"kube-system/coredns-5d78/coredns: dns 1500 ntp 0",
+		"pod " + strings.ReplaceAll(otherUID, "_", "-") + ": dns 900 ntp 0",
+		"chronyd.service: dns 0 ntp 200",
+	}, said); diff != "" {
+		t.Errorf("senders (-want +got)\n%s", diff)
+	}
+	if others.Packets[DNS] != 53 {
+		t.Errorf("others %v, want 53 of DNS", others.Packets)
+	}
+	if all, _, _ := m.Top(10, history); len(all) != 4 || all[3].Name.String() != "process linklocal.test" && !strings.HasPrefix(all[3].Name.String(), "process exe") {
+		t.Errorf("plain processes: %+v", all)
+	}
+}
+
+// TCP counts packets as they are on the wire, handshakes included.
+func TestConnectionsAreCounted(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	index := wire(t)
+	m := open(t, Options{Cgroup: newCgroup(t)})
+	defer m.Close()
+	watch(t, m, index)
+	burst{To: "169.254.169.254:80", Count: 25, TCP: true}.start(t)()
+	before := sentBy(t)
+	until(t, m, "all connections are counted", func() bool {
+		got, _ := m.Totals(index)
+		return got.Packets[IMDS] >= 25*3 // SYN, ACK and FIN at least
+	})
+	if got, _ := m.Totals(index); got.Total() > before {
+		t.Errorf("%d packets, the interface sent %d in all", got.Total(), before)
+	}
+}
+
+// sentBy returns how many packets ens5 sent, as the kernel counts.
+func sentBy(t *testing.T) (n uint64) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/thread-self/net/dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, rest, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == "ens5" {
+			fmt.Sscan(strings.Fields(rest)[9], &n)
+		}
+	}
+	return n
+}
+
+// The programs of others stay, and what a killed agent left is replaced.
+func TestOthersStay(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	index := wire(t)
+	foreign, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "foreign", Type: ebpf.SchedCLS, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: foreign, Attach: ebpf.AttachTCXEgress})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	onTCX := func() (n int) {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: ebpf.AttachTCXEgress})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(q.Programs)
+	}
+	root := newCgroup(t)
+	m := open(t, Options{Cgroup: root})
+	watch(t, m, index)
+	if n := onTCX(); n != 2 {
+		t.Errorf("%d programs by tcx, want the other one and ours", n)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := onTCX(); n != 1 {
+		t.Errorf("%d programs by tcx are left, want the other one", n)
+	}
+
+	filters := func() string {
+		out, err := exec.Command("tc", "filter", "show", "dev", "ens5", "egress").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	run(t, "tc", "qdisc", "add", "dev", "ens5", "clsact")
+	run(t, "tc", "filter", "add", "dev", "ens5", "egress", "prio", "7", "bpf", "bytecode", "1,6 0 0 4294967295")
+	killed := open(t, Options{Cgroup: root, clsact: true}) // and never closed, as by kill -9
+	watch(t, killed, index)
+	next := open(t, Options{Cgroup: root, clsact: true})
+	watch(t, next, index)
+	if got := strings.Count(filters(), "handle 0xe7a"); got != 1 {
+		t.Errorf("%d filters of enawatch, want 1:\n%s", got, filters())
+	}
+	burst{To: "169.254.169.253:53", Count: 10, Name: "a.b"}.start(t)()
+	until(t, next, "the next agent counts", func() bool { got, _ := next.Totals(index); return got.Packets[DNS] == 10 })
+	next.Unwatch(index)
+	until(t, next, "its filter is taken off", func() bool { return !strings.Contains(filters(), "enawatch") })
+	if !strings.Contains(filters(), "bytecode") {
+		t.Errorf("the filter of someone else is gone:\n%s", filters())
+	}
+	if err := next.Close(); err != nil {
+		t.Error(err)
+	}
+	run(t, "ip", "link", "del", "ens5")
+}
+
+// An interface that goes away and one that returns are told apart, and a rename
+// changes nothing.
+func TestInterfacesComeAndGo(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	index := wire(t)
+	m := open(t, Options{Cgroup: newCgroup(t)})
+	defer m.Close()
+	watch(t, m, index)
+	burst{To: "169.254.169.253:53", Count: 5, Name: "a.b"}.start(t)()
+	run(t, "ip", "link", "set", "ens5", "down")
+	run(t, "ip", "link", "set", "ens5", "name", "ens9")
+	run(t, "ip", "link", "set", "ens9", "up")
+	run(t, "ip", "route", "add", "169.254.169.253/32", "via", "10.9.0.1", "dev", "ens9")
+	burst{To: "169.254.169.253:53", Count: 5, Name: "a.b"}.start(t)()
+	until(t, m, "packets after the rename are counted", func() bool { got, _ := m.Totals(index); return got.Packets[DNS] == 10 })
+	run(t, "ip", "link", "del", "ens9")
+	m.Unwatch(index)
+	until(t, m, "the interface is left", func() bool { _, ok := m.Totals(index); return !ok })
+	again := wire(t)
+	watch(t, m, again)
+	burst{To: "169.254.169.253:53", Count: 4, Name: "a.b"}.start(t)()
+	until(t, m, "the new one is counted", func() bool { got, _ := m.Totals(again); return got.Packets[DNS] == 4 })
+}
+
+func TestTicksAllocateNothing(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	index := wire(t)
+	m := open(t, Options{Cgroup: newCgroup(t)})
+	defer m.Close()
+	watch(t, m, index)
+	burst{To: "169.254.169.253:53", Count: 10, Name: "a.b"}.start(t)()
+	until(t, m, "packets are counted", func() bool { got, _ := m.Totals(index); return got.Answers == 10 })
+	if n := testing.AllocsPerRun(50, m.Tick); n != 0 {
+		t.Errorf("%v allocations a tick, want 0", n)
+	}
+}
+
+// Without the right to use BPF there is one line that says what to do.
+func TestWithoutTheRight(t *testing.T) {
+	if os.Getenv(rigVariable) == t.Name() {
+		_, err := Open(Options{Log: slog.New(slog.DiscardHandler)})
+		if err == nil || !strings.Contains(err.Error(), "CAP_BPF") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want one line with CAP_BPF", err)
+		}
+		return
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("setpriv", "--bounding-set=-all", "--inh-caps=-all", self, "-test.run=^TestWithoutTheRight$")
+	c.Env = append(os.Environ(), rigVariable+"="+t.Name())
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}

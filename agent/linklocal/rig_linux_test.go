@@ -1,0 +1,314 @@
+package linklocal
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The tests run themselves again in a network namespace that has no way out and
+// ends with the process; what they send link-local goes to a second one, of a
+// thread of theirs. rigVariable says that this is such a run, and sendVariable
+// makes the program a sender.
+const (
+	rigVariable  = "LINKLOCAL_TEST_INSIDE"
+	sendVariable = "LINKLOCAL_TEST_SEND"
+)
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(sendVariable); text != "" {
+		send(text)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// inside reports whether this is the run in a namespace; if not, it makes one.
+func inside(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(rigVariable) == t.Name() {
+		return true
+	}
+	c := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
+	c.Env = append(os.Environ(), rigVariable+"="+t.Name())
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("in a network namespace (run the tests as root): %v\n%s", err, out)
+	}
+	return false
+}
+
+func run(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// Addresses of the services.
+var serviceAddresses = []string{
+	"169.254.169.253/32", "169.254.169.254/32", "169.254.169.123/32", "169.254.169.250/32", "10.9.0.2/32",
+	"fd00:ec2::253/128", "fd00:ec2::254/128", "fd00:ec2::123/128",
+}
+
+// wire connects this namespace by the interface ens5 with another one where the
+// services are, and returns its index. The resolver there answers all names but
+// those that begin with "lost"; "late" it answers after 300 ms. Names that begin
+// with "missing" do not exist.
+func wire(t *testing.T) (index int) {
+	t.Helper()
+	run(t, "ip", "link", "set", "lo", "up")
+	run(t, "ip", "link", "add", "ens5", "type", "veth", "peer", "name", "card")
+	ready := make(chan error)
+	tid := make(chan int)
+	moved := make(chan struct{})
+	go func() {
+		runtime.LockOSThread() // never unlocked: the namespace ends with the thread
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			ready <- err
+			return
+		}
+		tid <- unix.Gettid()
+		<-moved
+		ready <- services()
+		select {}
+	}()
+	select {
+	case err := <-ready:
+		t.Fatal(err)
+	case id := <-tid:
+		run(t, "ip", "link", "set", "card", "netns", strconv.Itoa(id))
+	}
+	run(t, "ip", "addr", "add", "10.9.0.10/24", "dev", "ens5")
+	run(t, "ip", "addr", "add", "fd00:9::10/64", "dev", "ens5", "nodad")
+	run(t, "ip", "link", "set", "ens5", "up")
+	close(moved)
+	if err := <-ready; err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range serviceAddresses {
+		if strings.Contains(a, ":") {
+			run(t, "ip", "-6", "route", "add", a, "via", "fd00:9::1", "dev", "ens5")
+		} else {
+			run(t, "ip", "route", "add", a, "via", "10.9.0.1", "dev", "ens5")
+		}
+	}
+	ens5, err := net.InterfaceByName("ens5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ens5.Index
+}
+
+// services sets up the other namespace, that of the calling thread.
+func services() error {
+	commands := [][]string{
+		{"link", "set", "lo", "up"}, {"link", "set", "card", "up"},
+		{"addr", "add", "10.9.0.1/24", "dev", "card"}, {"addr", "add", "fd00:9::1/64", "dev", "card", "nodad"},
+	}
+	for _, a := range serviceAddresses {
+		add := []string{"addr", "add", a, "dev", "lo"}
+		if strings.Contains(a, ":") {
+			add = append(add, "nodad")
+		}
+		commands = append(commands, add)
+	}
+	for _, c := range commands {
+		if out, err := exec.Command("ip", c...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %v: %w: %s", c, err, out)
+		}
+	}
+	for _, address := range []string{"169.254.169.253:53", "10.9.0.2:53", "[fd00:ec2::253]:53"} {
+		c, err := net.ListenPacket("udp", address)
+		if err != nil {
+			return err
+		}
+		_ = c.(*net.UDPConn).SetReadBuffer(8 << 20)
+		go resolve(c)
+	}
+	l, err := net.Listen("tcp", "169.254.169.254:80")
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	return nil
+}
+
+// resolve answers queries, without records.
+func resolve(c net.PacketConn) {
+	b := make([]byte, 1500)
+	for {
+		n, from, err := c.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		if n < 17 || strings.HasPrefix(string(b[13:n]), "lost") {
+			continue
+		}
+		answer := append([]byte(nil), b[:n]...)
+		answer[2], answer[3] = 0x81, 0x80
+		if strings.HasPrefix(string(answer[13:]), "missing") {
+			answer[3] |= 3
+		}
+		if strings.HasPrefix(string(answer[13:]), "late") {
+			time.AfterFunc(300*time.Millisecond, func() { _, _ = c.WriteTo(answer, from) })
+			continue
+		}
+		_, _ = c.WriteTo(answer, from)
+	}
+}
+
+// burst is what a sender sends: Count queries for Name to To, evenly over Over,
+// from one socket. A query for a Name is the same each time if Same.
+type burst struct {
+	To    string
+	Count int
+	Over  time.Duration
+	Name  string
+	Same  bool
+	TCP   bool // Count connections instead, each closed at once
+	// Cgroup is where the sender goes first, or "".
+	Cgroup string
+}
+
+// start makes a sender send, and returns what waits until it has and tells when
+// it sent, by the monotonic clock. Its socket stays open until the test's end:
+// the kernel would refuse late answers by packets of ICMP, which count too.
+func (b burst) start(t *testing.T) (wait func() []time.Duration) {
+	t.Helper()
+	text, err := json.Marshal(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), sendVariable+"="+string(text))
+	c.Stderr = os.Stderr
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		end.Close()
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	})
+	return func() (times []time.Duration) {
+		if err := json.NewDecoder(out).Decode(&times); err != nil {
+			t.Fatal(err)
+		}
+		return times
+	}
+}
+
+// send is what the sender does.
+func send(text string) {
+	check := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	var b burst
+	check(json.Unmarshal([]byte(text), &b))
+	if b.Cgroup != "" {
+		check(os.WriteFile(filepath.Join(b.Cgroup, "cgroup.procs"), []byte("0"), 0))
+	}
+	times := make([]time.Duration, 0, b.Count)
+	if b.TCP {
+		for range b.Count {
+			times = append(times, monotonic())
+			c, err := net.Dial("tcp", b.To)
+			check(err)
+			c.Close()
+		}
+		check(json.NewEncoder(os.Stdout).Encode(times))
+		return
+	}
+	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(b.To))
+	c, err := net.ListenUDP("udp", nil)
+	check(err)
+	begin := monotonic()
+	for i := range b.Count {
+		for monotonic() < begin+b.Over*time.Duration(i)/time.Duration(b.Count) {
+			runtime.Gosched()
+		}
+		id := uint16(i)
+		if b.Same {
+			id = 7
+		}
+		times = append(times, monotonic())
+		_, err := c.WriteTo(query(id, b.Name), to)
+		check(err)
+	}
+	check(json.NewEncoder(os.Stdout).Encode(times))
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	c.Close()
+}
+
+// query encodes a query for a name's IPv4 addresses.
+func query(id uint16, name string) []byte {
+	b := binary.BigEndian.AppendUint16(nil, id)
+	b = append(b, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+	for label := range strings.SplitSeq(name, ".") {
+		b = append(append(b, byte(len(label))), label...)
+	}
+	return append(b, 0, 0, 1, 0, 1)
+}
+
+// newCgroup makes a cgroup that ends with the test, with others below it.
+func newCgroup(t *testing.T, below ...string) (root string) {
+	t.Helper()
+	top, err := cgroupRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err = os.MkdirTemp(top, "enawatch-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for i := len(below) - 1; i >= 0; i-- {
+			for dir := filepath.Join(root, below[i]); dir != root; dir = filepath.Dir(dir) {
+				_ = unix.Rmdir(dir)
+			}
+		}
+		_ = unix.Rmdir(root)
+	})
+	for _, dir := range below {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}

@@ -1,0 +1,48 @@
+package emf
+
+import "github.com/enawatch/enawatch/agent/metric"
+
+// senders appends who sent to link-local services, unless nobody knows. Who sent
+// most stands at the root too: queries and Contributor Insights take no
+// elements of arrays as keys.
+func (t *text) senders(b *metric.Batch) error {
+	if len(b.Senders) == 0 {
+		return nil
+	}
+	t.property(topSenderMember, b.Senders[0].Name)
+	t.key(topPacketMember)
+	t.integer(int64(b.Senders[0].Packets))
+	t.key(sendersMember)
+	t.raw(`[`)
+	for i := range b.Senders {
+		if err := t.sender(&b.Senders[i]); err != nil {
+			return err
+		}
+	}
+	t.raw(`]`)
+	t.key(othersMember)
+	t.integer(int64(b.OtherSenders))
+	return nil
+}
+
+func (t *text) sender(s *metric.Sender) error {
+	outer := len(t.keys)
+	t.separate()
+	t.raw(`{`)
+	t.property("sender", s.Name)
+	t.property("namespace", s.Namespace)
+	t.property("pod", s.Pod)
+	t.property("container", s.Container)
+	t.property("unit", s.Unit)
+	t.property("process", s.Process)
+	t.key("packets")
+	t.integer(int64(s.Packets))
+	t.key("pps_peak")
+	t.integer(int64(s.PeakPPS))
+	for _, n := range s.Services {
+		t.key(n.Service)
+		t.integer(int64(n.Packets))
+	}
+	t.raw(`}`)
+	return t.unique(outer)
+}
