@@ -13,6 +13,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/live"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/window"
@@ -62,6 +63,8 @@ type Options struct {
 	// Exceeded is told of each reading in which an allowance was exceeded, if it
 	// is not nil. It must not block.
 	Exceeded func()
+	// Live remembers each second for people who look, if it is not nil.
+	Live *live.History
 }
 
 // Samples asks for a snapshot at the readings on wall-clock multiples of Every,

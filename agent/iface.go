@@ -5,6 +5,8 @@ import (
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/event"
+	"github.com/enawatch/enawatch/agent/live"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -15,6 +17,7 @@ type iface struct {
 	reader *ena.Reader
 	life   *delta.Life
 	row    *window.Row
+	live   *live.Row // nil if nobody can look
 
 	// reading is the newest one, until it is observed; took is how long it took.
 	reading ena.Reading
@@ -110,11 +113,12 @@ func (a *Agent) newInterface(n ena.Netdev, c ena.Change) {
 		index: n.Index, driver: n.Driver, reader: reader,
 		life: a.tracker.Life(mi, n.Index, c == ena.Attached),
 		row:  a.window.Add(mi),
+		live: a.Live.Add(mi),
 	})
 	if a.LinkLocal != nil {
 		a.LinkLocal.Watch(n.Index, mi.Name)
 	}
-	a.Log.Info("reading an ENA interface", "interface", mi.Name, "mac", mi.MAC, "bus", mi.BusInfo,
+	a.Log.Info("reading an ENA interface", event.Key, event.Attach, "interface", mi.Name, "mac", mi.MAC, "bus", mi.BusInfo,
 		"driver_version", mi.DriverVersion, "attached", c == ena.Attached)
 }
 

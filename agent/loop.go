@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/event"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/window"
 )
@@ -282,7 +283,7 @@ func (a *Agent) rename(i *iface, mi metric.Interface) {
 	if i.name() == mi.Name {
 		return
 	}
-	a.Log.Info("interface was renamed", "from", i.name(), "to", mi.Name)
+	a.Log.Info("interface was renamed", event.Key, event.Rename, "from", i.name(), "to", mi.Name)
 	i.row.Interface.Name = mi.Name
 	if i.busy {
 		i.stale = true // and its reader still has the old name
@@ -298,12 +299,13 @@ func (a *Agent) stopReading(at int) {
 	if i.fresh && !i.busy {
 		a.observe(i) // its last drops
 	}
-	a.Log.Info("no longer reading an interface", "interface", i.name(), "mac", i.row.Interface.MAC)
+	a.Log.Info("no longer reading an interface", event.Key, event.Detach, "interface", i.name(), "mac", i.row.Interface.MAC)
 	i.left = true
 	a.window.Leave(i.row)
 	if a.LinkLocal != nil {
 		a.LinkLocal.Unwatch(i.index)
 	}
+	i.live.Leave()
 	a.interfaces = slices.Delete(a.interfaces, at, at+1)
 	if !i.busy {
 		a.closeReader(i)

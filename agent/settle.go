@@ -5,6 +5,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/event"
 )
 
 // counts are what the agent counts of itself.
@@ -58,9 +59,10 @@ func (a *Agent) settle(turn int) bool {
 	a.sample(t.At, false)
 	a.tickLinkLocal()
 	a.window.EndSecond()
+	a.Live.EndSecond(t.At)
 	if t.Step != 0 {
 		a.counts.steps++
-		a.Log.Warn("the wall clock jumped: the window ends here", "by", t.Step)
+		a.Log.Warn("the wall clock jumped: the window ends here", event.Key, event.Clock, "by", t.Step)
 	}
 	if t.Close {
 		a.closeWindow(t)
@@ -85,8 +87,9 @@ func (a *Agent) observe(i *iface) {
 	verdict, reason := r.Verdict, r.Reason
 	slow := i.took > slowLimit
 	bad := verdict != ena.Valid || slow
+	var result *delta.Result
 	if r.Verdict == ena.Valid {
-		result := i.life.Observe(r.Vector, a.now())
+		result = i.life.Observe(r.Vector, a.now())
 		verdict, reason = result.Verdict, result.Reason
 		a.window.Observe(i.row, result)
 		if a.Exceeded != nil && exceeded(result) {
@@ -97,7 +100,7 @@ func (a *Agent) observe(i *iface) {
 		}
 		if result.Restarted {
 			a.counts.restarted++
-			a.Log.Info("the card's counters started again", "interface", i.name())
+			a.Log.Info("the card's counters started again", event.Key, event.Reset, "interface", i.name())
 		}
 		if result.Undone {
 			a.counts.undone++
@@ -111,6 +114,7 @@ func (a *Agent) observe(i *iface) {
 			a.loop.rescan = 0 // perhaps it left unseen
 		}
 	}
+	i.live.Observe(i.row.Interface, verdict, reason, result)
 	i.counts[verdict]++
 	a.counts.readings[verdict]++
 	a.sayVerdict(i, verdict, reason)
@@ -134,17 +138,19 @@ func exceeded(r *delta.Result) bool {
 
 // sayVerdict logs a verdict that is not what it was.
 func (a *Agent) sayVerdict(i *iface, v ena.Verdict, reason ena.Reason) {
-	changed := !i.judged || v != i.verdict
+	first, changed := !i.judged, !i.judged || v != i.verdict
 	i.judged, i.verdict, i.reason = true, v, reason
 	if !changed {
 		return
 	}
 	switch {
+	case first && v == ena.Valid:
+		a.Log.Info("readings are believed", "interface", i.name())
 	case v == ena.Valid:
-		a.Log.Info("readings are believed", "interface", i.name(), "suspect_so_far", i.counts[ena.Suspect])
+		a.Log.Info("readings are believed again", event.Key, event.Believed, "interface", i.name(), "suspect_so_far", i.counts[ena.Suspect])
 	case errors.Is(i.reading.Err, ena.ErrNoStats):
 		a.Log.Error("the driver keeps no stats for this interface", "interface", i.name(), "err", i.reading.Err)
 	default:
-		a.Log.Warn("readings are not believed: baselines are held", "interface", i.name(), "verdict", v.String(), "reason", string(reason))
+		a.Log.Warn("readings are not believed: baselines are held", event.Key, event.Suspect, "interface", i.name(), "verdict", v.String(), "reason", string(reason))
 	}
 }

@@ -31,9 +31,8 @@ func (a *Agent) sample(at time.Time, last bool) {
 }
 
 func (a *Agent) snapshot() *metric.Snapshot {
-	s := &metric.Snapshot{At: a.Clock.Wall(), Resource: a.Resource, Self: a.counts.self(), LinkLocal: a.linkLocal()}
+	s := &metric.Snapshot{At: a.Clock.Wall(), Resource: a.Resource, Self: a.self(), LinkLocal: a.linkLocal()}
 	s.Interfaces = make([]metric.InterfaceState, 0, len(a.interfaces))
-	s.Self = append(s.Self, a.commits.Self()...)
 	if s.LinkLocal != nil {
 		s.Self = append(s.Self, LinkLocalSelf(s.LinkLocal)...)
 	}
@@ -47,6 +46,16 @@ func (a *Agent) snapshot() *metric.Snapshot {
 	}
 	return s
 }
+
+// Describe returns who the host is and what the agent counts of itself.
+func (a *Agent) Describe() (metric.Resource, []metric.SelfMetric) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.Resource, a.self()
+}
+
+// self lists what the agent counts of itself. The caller holds the lock.
+func (a *Agent) self() []metric.SelfMetric { return append(a.counts.self(), a.commits.Self()...) }
 
 func (i *iface) state() metric.InterfaceState {
 	st := metric.InterfaceState{

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/enawatch/enawatch/agent/event"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/store"
 )
@@ -176,7 +177,7 @@ func (d *Delivery) attempt(ctx context.Context, item store.Item) *Error {
 	d.success = time.Now()
 	if d.complaint != "" {
 		d.complaint = ""
-		d.log.Info("the destination takes data again")
+		d.log.Info("the destination takes data again", event.Key, event.PublishOK)
 	}
 	return nil
 }
@@ -236,7 +237,7 @@ func (d *Delivery) complain(err *Error) {
 	defer d.mu.Unlock()
 	if text := err.Error(); text != d.complaint {
 		d.complaint = text
-		d.log.Error("delivery failed, it is tried again", "kind", err.Kind.String(), "err", text)
+		d.log.Error("delivery failed, it is tried again", event.Key, event.PublishFailed, "kind", err.Kind.String(), "err", text)
 	}
 }
 

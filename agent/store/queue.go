@@ -65,6 +65,7 @@ type Queue struct {
 	// taken is the ID of the item that Oldest returned last: it may be on its
 	// way, and is not evicted.
 	taken   string
+	oldest  time.Time         // what the item was of that Oldest returned last
 	dropped map[string]uint64 // data by reason
 	lost    uint64            // of them, not said yet
 	said    time.Time
@@ -168,7 +169,7 @@ func (q *Queue) Oldest() (i Item, ok bool) {
 	if !ok && len(q.pending) > 0 {
 		i, ok = q.pending[0], true
 	}
-	q.taken = i.ID
+	q.taken, q.oldest = i.ID, i.At
 	return i, ok
 }
 
@@ -256,6 +257,9 @@ func (q *Queue) self() []metric.SelfMetric {
 	list := []metric.SelfMetric{
 		gauge("enawatch_spool_items", "Requests that wait for delivery.", float64(q.disk.items)+float64(len(q.pending))),
 		gauge("enawatch_spool_bytes", "Size of what waits for delivery.", float64(q.disk.bytes+q.pendingBytes())),
+	}
+	if q.disk.items+int64(len(q.pending)) > 0 && !q.oldest.IsZero() {
+		list = append(list, gauge("enawatch_spool_oldest_timestamp_seconds", "When the window ended that waits longest for delivery.", float64(q.oldest.Unix())))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(q.dropped)) {
 		list = append(list, metric.SelfMetric{

@@ -16,7 +16,9 @@ import (
 	"github.com/enawatch/enawatch/agent"
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/live"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/page"
 	"github.com/enawatch/enawatch/agent/sink/prometheus"
 	"github.com/enawatch/enawatch/agent/window"
 )
@@ -53,6 +55,11 @@ serves http://127.0.0.1:9109/metrics.`,
 // run starts every part, from the end that numbers leave by to the one where
 // they enter, and stops them the other way round.
 func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io.Writer, log *slog.Logger) error {
+	var history *live.History
+	if cfg.Sinks.Prometheus != nil { // somebody can look
+		history = live.New(cfg.SampleInterval, time.Now)
+		log = slog.New(history.Log(log.Handler()))
+	}
 	kernel, err := source.open(log)
 	if err != nil {
 		return err
@@ -80,6 +87,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 		LinkLocal: counts, TopSenders: cfg.LinkLocal.TopSenders,
 		Attached: func(mac string) { who.attached(mac); pods.look() },
 		Samples:  out.pusher.samples(cfg, who.resource()),
+		Live:     history,
 	})
 	if err != nil {
 		return err
@@ -131,6 +139,13 @@ func serve(p *config.Prometheus, a *agent.Agent, out *outputs, log *slog.Logger)
 			s.Self = append(s.Self, out.self()...)
 			return s
 		},
+		Page: page.New(&live.Source{
+			History: a.Live, Version: version,
+			Describe: func() (metric.Resource, []metric.SelfMetric) {
+				r, self := a.Describe()
+				return r, append(self, out.self()...)
+			},
+		}),
 		Health: a.Healthy, Ready: a.Ready,
 		Version: version, Revision: buildRevision(), Logger: log,
 	})
@@ -140,7 +155,7 @@ func serve(p *config.Prometheus, a *agent.Agent, out *outputs, log *slog.Logger)
 	if err := server.Start(); err != nil {
 		return nil, err
 	}
-	log.Info("serving /metrics, /healthz and /readyz", "address", server.Addr().String())
+	log.Info("serving the live page, /metrics, /healthz and /readyz", "address", server.Addr().String())
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), grace)
 		defer cancel()

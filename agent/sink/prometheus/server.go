@@ -1,6 +1,7 @@
 // Package prometheus is the HTTP endpoint: /metrics for whoever scrapes,
-// /healthz and /readyz for whoever supervises. It is pulled: it asks for a
-// snapshot when a request comes, and keeps nothing between two requests.
+// /healthz and /readyz for whoever supervises, and the live page for whoever
+// looks. It is pulled: it asks for a snapshot when a request comes, and keeps
+// nothing between two requests.
 package prometheus
 
 import (
@@ -51,6 +52,9 @@ type Options struct {
 	// from several goroutines. What it returns is not nil and does not change
 	// any more.
 	Snapshot func() *metric.Snapshot
+	// Page answers what is no other path's: the live page. nil answers with
+	// status 404.
+	Page http.Handler
 	// Health and Ready return nil, or the reason why the agent is not healthy
 	// or not ready.
 	Health, Ready func() error
@@ -82,19 +86,23 @@ func New(o Options) (*Server, error) {
 	if err := webconfig.Check(o.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("sinks.prometheus.web_config_file: %w; it must be a web configuration file of the Prometheus exporter toolkit", err)
 	}
-	return &Server{
+	stopping, stop := context.WithCancel(context.Background())
+	s := &Server{
 		listen:        o.Listen,
 		webConfigFile: o.WebConfigFile,
 		log:           o.Logger,
 		http: &http.Server{
-			Handler:        routes(g, o.Health, o.Ready),
+			Handler:        routes(g, &o),
+			BaseContext:    func(net.Listener) context.Context { return stopping },
 			ReadTimeout:    requestTimeout,
 			WriteTimeout:   answerTimeout,
 			IdleTimeout:    idleTimeout,
 			MaxHeaderBytes: maxHeaderBytes,
 			ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		},
-	}, nil
+	}
+	s.http.RegisterOnShutdown(stop) // streams end of themselves
+	return s, nil
 }
 
 // Start listens, then serves until Shutdown. When it returns nil, the port is
@@ -147,23 +155,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return err
 }
 
-const indexPage = `<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>enawatch</title></head>
-<body>
-<h1>enawatch</h1>
-<ul>
-<li><a href="/metrics">/metrics</a>: ENA allowances and the agent's own state, for Prometheus</li>
-<li><a href="/healthz">/healthz</a>: is the agent alive</li>
-<li><a href="/readyz">/readyz</a>: is the agent reading and publishing</li>
-</ul>
-</body>
-</html>
-`
-
 // routes returns the endpoint's handler. Methods other than GET and HEAD get
 // status 405.
-func routes(g *gatherer, health, ready func() error) http.Handler {
+func routes(g *gatherer, o *Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		EnableOpenMetrics:   true,
@@ -171,12 +165,11 @@ func routes(g *gatherer, health, ready func() error) http.Handler {
 		// One family that can't be encoded does not hide the others.
 		ErrorHandling: promhttp.ContinueOnError,
 	}))
-	mux.HandleFunc("GET /healthz", probe(health))
-	mux.HandleFunc("GET /readyz", probe(ready))
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		io.WriteString(w, indexPage)
-	})
+	mux.HandleFunc("GET /healthz", probe(o.Health))
+	mux.HandleFunc("GET /readyz", probe(o.Ready))
+	if o.Page != nil {
+		mux.Handle("GET /", o.Page)
+	}
 	return safeHeaders(mux)
 }
 
@@ -194,15 +187,22 @@ func probe(check func() error) http.HandlerFunc {
 	}
 }
 
-// safeHeaders tells browsers to run and embed nothing. A header that the web
-// configuration file sets is left as it is.
+// policy lets the live page have what this server sends, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// safeHeaders tells browsers to run nothing from elsewhere, and to embed nothing
+// of this elsewhere. A header that the web configuration file sets is left as it
+// is.
 func safeHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		for _, kv := range [...][2]string{
 			{"X-Content-Type-Options", "nosniff"},
 			{"X-Frame-Options", "deny"},
-			{"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+			{"Content-Security-Policy", policy},
+			{"Cross-Origin-Resource-Policy", "same-origin"},
+			{"Referrer-Policy", "no-referrer"},
 		} {
 			if h.Get(kv[0]) == "" {
 				h.Set(kv[0], kv[1])

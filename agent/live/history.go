@@ -1,0 +1,312 @@
+// Package live is what the agent remembers for people who look at it: one value
+// a second of each allowance for half an hour, and what happened meanwhile. Its
+// memory is bounded, and to add a second allocates nothing.
+package live
+
+import (
+	"sync"
+	"time"
+
+	"github.com/enawatch/enawatch/agent/delta"
+	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/metric"
+)
+
+// Bounds. Sixteen interfaces whose every allowance was exceeded take 0.7 MB.
+const (
+	// Span is how far back the history goes.
+	Span = 30 * time.Minute
+	// maxEvents is how many events are kept; the oldest go first.
+	maxEvents = 512
+	// maxRows is how many interfaces are remembered, those that left included.
+	maxRows = 64
+)
+
+// none stands in a column for a second without a value.
+const none = ^uint32(0)
+
+// State says what became of an interface's reading in one second.
+type State byte
+
+// States, by the letter that stands for each in a Document.
+const (
+	Absent  State = '.' // the interface was not there
+	First   State = 'b' // the reading that later ones are compared with
+	Valid   State = 'v' // read and believed
+	Suspect State = 's' // read and not believed
+	Gone    State = 'g' // it could not be read
+	Missed  State = 'm' // it was not read in time
+)
+
+// Tracked lists the stats that are kept second by second: those that speak of
+// an allowance.
+var Tracked = func() (list []ena.Stat) {
+	for s, e := range ena.Catalogue() {
+		if e.Allowance != "" {
+			list = append(list, ena.Stat(s))
+		}
+	}
+	return list
+}()
+
+// History is safe for concurrent use.
+type History struct {
+	step time.Duration
+	now  func() time.Time
+
+	mu      sync.Mutex
+	times   []int64 // Unix seconds of each slot; a ring
+	newest  int     // slot of the newest second; -1 before the first
+	seconds int     // how many slots are in use
+	tick    uint64  // how many seconds there were
+	rows    []*Row
+
+	events   []Event // a ring, once it is full
+	nextSeq  uint64
+	problems map[string]string // what is wrong with each sink, by name
+
+	watchers map[chan struct{}]struct{}
+}
+
+// New returns an empty history of seconds that are step apart. now is the wall
+// clock.
+func New(step time.Duration, now func() time.Time) *History {
+	return &History{
+		step: step, now: now, newest: -1, times: make([]int64, max(1, int(Span/step))),
+		nextSeq: 1, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{},
+	}
+}
+
+// Row is one interface in the history.
+type Row struct {
+	history   *History
+	iface     metric.Interface
+	left      bool
+	read      bool // this second
+	state     State
+	verdict   ena.Verdict
+	reason    ena.Reason
+	judged    bool
+	states    []State    // a ring, as times
+	columns   [][]uint32 // by index in Tracked; rings, nil while all values are 0
+	pending   []uint64   // this second's values, by index in Tracked
+	has       []bool     // which of them there are
+	known     []bool     // which the interface ever had
+	sum       [ena.NumStats]uint64
+	have      ena.Set
+	unhealthy ena.Set // health counters that grew in the last reading
+	grown     ena.Set // in this one
+}
+
+// Add makes room for an interface, or goes on with the row of one that left. A
+// nil history keeps nothing and returns nil.
+func (h *History) Add(i metric.Interface) *Row {
+	if h == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.rows {
+		if r.left && r.iface.MAC == i.MAC && r.iface.BusInfo == i.BusInfo {
+			r.left, r.iface, r.judged = false, i, false
+			return r
+		}
+	}
+	r := &Row{
+		history: h, iface: i, states: make([]State, len(h.times)), columns: make([][]uint32, len(Tracked)),
+		pending: make([]uint64, len(Tracked)), has: make([]bool, len(Tracked)), known: make([]bool, len(Tracked)),
+	}
+	for n := range r.states {
+		r.states[n] = Absent
+	}
+	h.rows = append(h.rows, r)
+	h.forget()
+	return r
+}
+
+// forget drops interfaces that left: those of which no second is left, and the
+// oldest while there are too many.
+func (h *History) forget() {
+	for n := 0; n < len(h.rows); n++ {
+		r := h.rows[n]
+		if r.left && (len(h.rows) > maxRows || r.empty()) {
+			h.rows = append(h.rows[:n], h.rows[n+1:]...)
+			n--
+		}
+	}
+}
+
+func (r *Row) empty() bool {
+	for _, s := range r.states {
+		if s != Absent {
+			return false
+		}
+	}
+	return true
+}
+
+// Leave says that the interface is gone. What it did stays for Span.
+func (r *Row) Leave() {
+	if r == nil {
+		return
+	}
+	r.history.mu.Lock()
+	defer r.history.mu.Unlock()
+	r.left = true
+}
+
+// Observe takes what a reading came to. result may be nil if it is not valid.
+func (r *Row) Observe(i metric.Interface, v ena.Verdict, reason ena.Reason, result *delta.Result) {
+	if r == nil {
+		return
+	}
+	h := r.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r.iface, r.verdict, r.reason, r.judged, r.read = i, v, reason, true, true
+	r.state = stateOf(v)
+	if result == nil {
+		return
+	}
+	r.keep(result)
+	r.grown = ena.Set{}
+	for s := range ena.Stat(ena.NumStats) {
+		if !result.Counted.Has(s) {
+			continue
+		}
+		r.have.Add(s)
+		if s.Entry().Kind == metric.Gauge {
+			r.sum[s] = result.Values[s]
+			continue
+		}
+		r.sum[s] += result.Values[s]
+		if result.Values[s] > 0 && tellsOfHealth(s.Entry()) {
+			r.grown.Add(s)
+		}
+	}
+	h.tellGrowth(r, result)
+	r.unhealthy = r.grown
+}
+
+// keep puts the allowances of a result into this second.
+func (r *Row) keep(result *delta.Result) {
+	counted := false
+	for n, s := range Tracked {
+		if !result.Counted.Has(s) {
+			continue
+		}
+		value, counter := result.Values[s], s.Entry().Kind == metric.Counter
+		if counter && r.has[n] {
+			value += r.pending[n]
+		}
+		r.pending[n], r.has[n], r.known[n] = value, true, true
+		counted = counted || counter
+	}
+	if r.state == Valid && !counted {
+		r.state = First
+	}
+}
+
+// tellsOfHealth reports whether growth of a stat is an event.
+func tellsOfHealth(e *ena.Entry) bool {
+	return !e.Internal && (e.Group == ena.Driver || e.Group == ena.AdminQueue || e.Group == ena.Clock)
+}
+
+func stateOf(v ena.Verdict) State {
+	switch v {
+	case ena.Valid:
+		return Valid
+	case ena.Suspect:
+		return Suspect
+	}
+	return Gone
+}
+
+// EndSecond closes the second that stands for the wall-clock time at, and wakes
+// who waits for it.
+func (h *History) EndSecond(at time.Time) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.newest = (h.newest + 1) % len(h.times)
+	h.seconds = min(h.seconds+1, len(h.times))
+	h.tick++
+	h.times[h.newest] = at.Unix()
+	for _, r := range h.rows {
+		r.endSecond(h.newest)
+	}
+	if h.newest == 0 {
+		h.forget()
+	}
+	for w := range h.watchers {
+		select {
+		case w <- struct{}{}:
+		default: // it has not looked at the last second yet
+		}
+	}
+}
+
+func (r *Row) endSecond(slot int) {
+	switch {
+	case r.left && !r.read:
+		r.states[slot] = Absent
+	case r.read:
+		r.states[slot] = r.state
+	default:
+		r.states[slot] = Missed
+	}
+	for n := range r.columns {
+		v := none
+		if r.has[n] {
+			v = uint32(min(r.pending[n], uint64(none-1)))
+		}
+		if r.columns[n] == nil && v != none && v != 0 {
+			r.columns[n] = r.storage()
+		}
+		if r.columns[n] != nil {
+			r.columns[n][slot] = v
+		}
+		r.pending[n], r.has[n] = 0, false
+	}
+	r.read = false
+}
+
+// storage returns a column of what was zero so far.
+func (r *Row) storage() []uint32 {
+	c := make([]uint32, len(r.states))
+	for slot, s := range r.states {
+		if s != Valid {
+			c[slot] = none
+		}
+	}
+	return c
+}
+
+// Mark says how far somebody has looked: the number of the newest second and of
+// the newest event, both from 1.
+type Mark struct{ Tick, Event uint64 }
+
+// Mark returns the newest.
+func (h *History) Mark() Mark {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mark()
+}
+
+func (h *History) mark() Mark { return Mark{h.tick, h.nextSeq - 1} }
+
+// Watch returns a channel that is signalled when a second ended or something
+// happened, until stop is called.
+func (h *History) Watch() (wake <-chan struct{}, stop func()) {
+	w := make(chan struct{}, 1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers[w] = struct{}{}
+	return w, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.watchers, w)
+	}
+}
