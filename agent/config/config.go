@@ -116,7 +116,7 @@ type Sinks struct {
 	Kubernetes  *KubernetesSink `yaml:"kubernetes" default:"off" doc:"Events of this node in its Kubernetes cluster: one when an allowance begins to hurt, updated while it lasts, and one when it is over. The agent must run in a pod whose service account may create and patch Events in the namespace default."`
 	OTLP        *OTLP           `yaml:"otlp" default:"off" doc:"OpenTelemetry metrics, by OTLP over HTTP: to any collector, or with sigv4 to CloudWatch's own endpoint."`
 	RemoteWrite *RemoteWrite    `yaml:"remote_write" default:"off" doc:"Prometheus remote write: what /metrics shows, pushed to Amazon Managed Prometheus or any other receiver. It needs url."`
-	Prometheus  *Prometheus     `yaml:"prometheus" default:"on" doc:"HTTP server of /metrics, /healthz and /readyz."`
+	Prometheus  *Prometheus     `yaml:"prometheus" default:"on" doc:"HTTP server of the live page, /metrics, /healthz and /readyz."`
 }
 
 // CloudWatch configures the sink of CloudWatch metrics.

@@ -221,7 +221,7 @@ func (h *History) interfaceAt(n int, times []int64) (i Interface, ok bool) {
 	}
 	i = Interface{
 		Name: r.iface.Name, MAC: r.iface.MAC, BusInfo: r.iface.BusInfo, ENI: r.iface.ENI, Driver: r.iface.DriverVersion,
-		Link: r.iface.Link, Left: r.left, Verdict: "unread", Reason: string(r.reason), Counters: r.counters(),
+		Link: r.iface.Link, Pods: podsOf(r.iface), Left: r.left, Verdict: "unread", Reason: string(r.reason), Counters: r.counters(),
 	}
 	if r.judged {
 		i.Verdict = r.verdict.String()
@@ -239,6 +239,18 @@ func (h *History) interfaceAt(n int, times []int64) (i Interface, ok bool) {
 		}
 	}
 	return i, there
+}
+
+// podsOf lists the pods of an interface that are known by name, and says how many
+// others there are.
+func podsOf(i metric.Interface) []string {
+	switch {
+	case i.Pods == nil:
+		return nil
+	case i.Pods.Omitted == 0:
+		return i.Pods.Names
+	}
+	return append(slices.Clone(i.Pods.Names), fmt.Sprintf("and %d more", i.Pods.Omitted))
 }
 
 // allowance returns the stat Tracked[at] of the seconds that end newer ago.

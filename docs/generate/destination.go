@@ -52,9 +52,10 @@ func deliverySelf(log *slog.Logger) ([]metric.SelfMetric, error) {
 		}
 		queue.Drop(item, reason)
 	}
+	waiting := state.Self() // some of it is said only while something waits
 	delivery := sink.NewDelivery(picky{name}, queue, 0, log)
 	delivery.Close(context.Background())
-	return append(delivery.Self(), state.Self()...), nil
+	return append(append(delivery.Self(), state.Self()...), waiting...), nil
 }
 
 // picky is a destination that refuses what has something in it, as the kind of

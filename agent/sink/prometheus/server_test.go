@@ -55,7 +55,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/healthz", 200, "ok\n"},
 		{"HEAD", "/healthz", 200, ""},
 		{"GET", "/readyz", 200, "ok\n"},
-		{"GET", "/", 200, `<a href="/metrics">`},
+		{"GET", "/", 200, "the live page"},
 		{"HEAD", "/", 200, ""},
 		{"POST", "/metrics", 405, "Method Not Allowed"},
 		{"PUT", "/healthz", 405, "Method Not Allowed"},
@@ -64,7 +64,11 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/favicon.ico", 404, "not found"},
 		{"GET", "/metrics/", 404, "not found"},
 	}
-	s := start(t, options(twoInterfaces()))
+	o := options(twoInterfaces())
+	page := http.NewServeMux()
+	page.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "the live page") })
+	o.Page = page
+	s := start(t, o)
 	for _, test := range tests {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), test.method, "http://"+s.Addr().String()+test.path, nil)
@@ -381,6 +385,29 @@ func TestShutdownGivesUp(t *testing.T) {
 
 func TestShutdownWithoutStart(t *testing.T) {
 	if err := mustNew(t, options(twoInterfaces())).Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A stream that is open does not hold up the end.
+func TestShutdownEndsStreams(t *testing.T) {
+	o := options(twoInterfaces())
+	open := make(chan struct{})
+	o.Page = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(open)
+		<-r.Context().Done()
+	})
+	s := mustNew(t, o)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		if resp, err := http.Get("http://" + s.Addr().String() + "/stream"); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	<-open
+	if err := s.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,277 @@
+package live
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/enawatch/enawatch/agent/delta"
+	"github.com/enawatch/enawatch/agent/ena"
+	"github.com/enawatch/enawatch/agent/event"
+	"github.com/enawatch/enawatch/agent/metric"
+)
+
+const (
+	linklocal = ena.LinklocalAllowanceExceeded
+	available = ena.ConntrackAllowanceAvailable
+)
+
+var (
+	ens5  = metric.Interface{Name: "ens5", MAC: "06:00:00:00:00:05", BusInfo: "0000:00:05.0"}
+	start = time.Unix(1_795_000_000, 0)
+)
+
+func counted(values map[ena.Stat]uint64) *delta.Result {
+	r := &delta.Result{}
+	for s, v := range values {
+		r.Values[s] = v
+		r.Counted.Add(s)
+	}
+	return r
+}
+
+func source(h *History, self ...metric.SelfMetric) *Source {
+	return &Source{History: h, Version: "1.2.3", Describe: func() (metric.Resource, []metric.SelfMetric) {
+		return metric.Resource{Host: "node-1", InstanceID: "i-0abc"}, self
+	}}
+}
+
+// fresh returns a history of seconds and a function that ends one.
+func fresh() (h *History, end func()) {
+	h = New(time.Second, func() time.Time { return start })
+	n := 0
+	return h, func() { n++; h.EndSecond(start.Add(time.Duration(n) * time.Second)) }
+}
+
+func allowance(t *testing.T, i Interface, s ena.Stat) Allowance {
+	t.Helper()
+	for _, a := range i.Allowances {
+		if a.Name == s.String() {
+			return a
+		}
+	}
+	t.Fatalf("%s has no %s", i.Name, s)
+	return Allowance{}
+}
+
+func TestEachSecondIsKept(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: 9})) // the first reading
+	end()
+	for _, v := range []uint64{0, 7} {
+		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: v, available: 9}))
+		end()
+	}
+	r.Observe(ens5, ena.Suspect, ena.AdminNoAnswer, nil)
+	end()
+	end() // it was not read
+	r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: math.MaxUint64, available: 0}))
+	end()
+
+	i := source(h).Document(100).Interfaces[0]
+	if want := "bvvsmv"; i.States != want {
+		t.Errorf("states %q, want %q", i.States, want)
+	}
+	want := Values{NoValue, 0, 7, NoValue, NoValue, NoValue - 1}
+	if diff := cmp.Diff(want, allowance(t, i, linklocal).Values); diff != "" {
+		t.Errorf("values (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(Values{9, 9, 9, NoValue, NoValue, 0}, allowance(t, i, available).Values); diff != "" {
+		t.Errorf("levels (-want +got):\n%s", diff)
+	}
+	if a := allowance(t, i, linklocal); a.WorstAt != start.Unix()+6 {
+		t.Errorf("the worst second is %d", a.WorstAt)
+	}
+}
+
+func TestOldSecondsMakeRoom(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	for n := range 4000 {
+		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: uint64(n)}))
+		end()
+	}
+	d := source(h).Document(1 << 30)
+	if n := len(d.Times); n != 1800 || d.Tick != 4000 {
+		t.Fatalf("%d seconds of %d, want 1800 of 4000", n, d.Tick)
+	}
+	values := allowance(t, d.Interfaces[0], linklocal).Values
+	for n := range values {
+		if values[n] != uint32(2200+n) || d.Times[n] != start.Unix()+int64(2201+n) {
+			t.Fatalf("second %d: %d at %d", n, values[n], d.Times[n])
+		}
+	}
+	if sum := allowance(t, d.Interfaces[0], linklocal).Sum; sum != 3999*4000/2 {
+		t.Errorf("the sum is %d", sum)
+	}
+}
+
+// What an interface did stays after it left, for as long as there are seconds
+// of it; one that comes back goes on.
+func TestInterfacesThatLeft(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 5}))
+	end()
+	r.Leave()
+	end()
+	d := source(h).Document(10)
+	if len(d.Interfaces) != 1 || !d.Interfaces[0].Left || d.Interfaces[0].States != "v." {
+		t.Fatalf("it left: %+v", d.Interfaces)
+	}
+	if again := h.Add(ens5); again != r {
+		t.Error("it came back and is another")
+	}
+	r.Leave()
+	for range 2 * 1800 {
+		end()
+	}
+	if d := source(h).Document(10); len(d.Interfaces) != 0 {
+		t.Errorf("half an hour later: %+v", d.Interfaces)
+	}
+}
+
+func TestManyInterfacesComeAndGo(t *testing.T) {
+	h, end := fresh()
+	for n := range 1000 {
+		i := ens5
+		i.MAC = time.Duration(n).String()
+		r := h.Add(i)
+		r.Observe(i, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 1}))
+		end()
+		r.Leave()
+	}
+	if n := h.size(); n > maxRows {
+		t.Errorf("%d interfaces are remembered, want %d at most", n, maxRows)
+	}
+}
+
+func TestWriteIsTheDocument(t *testing.T) {
+	h, end := fresh()
+	for _, name := range []string{"ens5", "ens6"} {
+		i := ens5
+		i.Name, i.MAC = name, name
+		r := h.Add(i)
+		r.Observe(i, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 3, available: 10}))
+	}
+	end()
+	s := source(h, metric.SelfMetric{Name: "enawatch_delivered_data_total", Labels: []metric.Dimension{{Name: "sink", Value: "cloudwatch"}}, Value: 4})
+	var text bytes.Buffer
+	if _, err := s.Write(&text, 10, Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	var got Document
+	if err := json.Unmarshal(text.Bytes(), &got); err != nil {
+		t.Fatalf("%v:\n%s", err, &text)
+	}
+	if diff := cmp.Diff(s.Document(10), &got); diff != "" {
+		t.Errorf("(-document +written):\n%s", diff)
+	}
+	if strings.Count(text.String(), "\n") != 1 {
+		t.Errorf("it is not one line:\n%s", &text)
+	}
+}
+
+func TestHeadroom(t *testing.T) {
+	h, end := fresh()
+	r, other := h.Add(ens5), h.Add(metric.Interface{Name: "ens6", MAC: "06:00:00:00:00:06"})
+	for n := range 30 {
+		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: uint64(1000 - 20*n)}))
+		other.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: 5000})) // hours old
+		end()
+	}
+	want := &Headroom{Available: 420, Slope: -20, SecondsLeft: 21}
+	if diff := cmp.Diff(want, source(h).Document(1).Headroom); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestEventsAreTheLog(t *testing.T) {
+	h, _ := fresh()
+	log := slog.New(h.Log(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError})))
+	log.Info("nothing")
+	log.Info("reading an ENA interface", event.Key, event.Attach, "interface", "ens5")
+	log.With("sink", "cloudwatch").Error("delivery failed", event.Key, event.PublishFailed, "err", errors.New("no route"))
+	log.Warn("the disk is slow", "took", time.Second)
+	s := source(h, metric.SelfMetric{Name: "enawatch_spool_items", Labels: []metric.Dimension{{Name: "sink", Value: "cloudwatch"}}, Value: 2})
+	d := s.Document(0)
+	for n := range d.Events {
+		d.Events[n].At = 0
+	}
+	want := []Event{
+		{Seq: 1, Kind: "attach", Interface: "ens5", Text: "reading an ENA interface"},
+		{Seq: 2, Kind: "publish_failed", Sink: "cloudwatch", Text: "delivery failed: no route"},
+		{Seq: 3, Kind: "warning", Text: "the disk is slow took=1s"},
+	}
+	if diff := cmp.Diff(want, d.Events); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Sink{{Name: "cloudwatch", Waiting: 2, Problem: "delivery failed: no route"}}, d.Sinks); diff != "" {
+		t.Errorf("sinks (-want +got):\n%s", diff)
+	}
+	log.With("sink", "cloudwatch").Info("the destination takes data again", event.Key, event.PublishOK)
+	if got := s.Document(0).Sinks[0].Problem; got != "" {
+		t.Errorf("the problem stays: %q", got)
+	}
+	for range 2000 {
+		log.Warn(strings.Repeat("é", 400))
+	}
+	d = s.Document(0)
+	if n := len(d.Events); n != maxEvents || d.Events[n-1].Seq != d.LastEvent || len(d.Events[0].Text) > maxText {
+		t.Errorf("%d events, the last is %d of %d", n, d.Events[n-1].Seq, d.LastEvent)
+	}
+}
+
+// A counter of health that goes on growing is one event, not one a second.
+func TestGrowthOfHealthCounters(t *testing.T) {
+	h, _ := fresh()
+	r := h.Add(ens5)
+	for _, v := range []uint64{0, 1, 2, 0, 3} {
+		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{ena.WdExpired: v, ena.TxDrops: 0, ena.AdminSubmitted: 2}))
+	}
+	d := source(h).Document(0)
+	var texts []string
+	for _, e := range d.Events {
+		texts = append(texts, e.Kind+" "+e.Interface+" "+e.Text)
+	}
+	if diff := cmp.Diff([]string{"reset ens5 wd_expired +1", "reset ens5 wd_expired +3"}, texts); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Counter{{"wd_expired", 6}}, d.Interfaces[0].Counters); diff != "" {
+		t.Errorf("counters (-want +got):\n%s", diff)
+	}
+}
+
+func TestASecondAllocatesNothing(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	result := counted(map[ena.Stat]uint64{linklocal: 3, available: 10})
+	_, stop := h.Watch()
+	defer stop()
+	r.Observe(ens5, ena.Valid, "", result)
+	end()
+	if n := testing.AllocsPerRun(100, func() {
+		r.Observe(ens5, ena.Valid, "", result)
+		end()
+	}); n != 0 {
+		t.Errorf("%v allocations a second, want 0", n)
+	}
+}
+
+// An agent that nobody can look at keeps nothing.
+func TestNilHistory(t *testing.T) {
+	var h *History
+	r := h.Add(ens5)
+	r.Observe(ens5, ena.Valid, "", nil)
+	h.EndSecond(start)
+	r.Leave()
+}
