@@ -57,7 +57,7 @@ func open(t *testing.T, o Options) *Meter {
 }
 
 // until ticks until something holds. The deadline is for broken programs only.
-func until(t *testing.T, m *Meter, what string, holds func() bool) {
+func until(t testing.TB, m *Meter, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	ticker := time.NewTicker(100 * time.Millisecond)
@@ -74,7 +74,7 @@ func until(t *testing.T, m *Meter, what string, holds func() bool) {
 	}
 }
 
-func watch(t *testing.T, m *Meter, index int) {
+func watch(t testing.TB, m *Meter, index int) {
 	t.Helper()
 	m.Watch(index, "ens5")
 	until(t, m, "the interface is counted", func() bool { _, ok := m.Totals(index); return ok })

@@ -53,7 +53,7 @@ func inside(t *testing.T) bool {
 	return false
 }
 
-func run(t *testing.T, args ...string) {
+func run(t testing.TB, args ...string) {
 	t.Helper()
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
@@ -70,7 +70,7 @@ var serviceAddresses = []string{
 // services are, and returns its index. The resolver there answers all names but
 // those that begin with "lost"; "late" it answers after 300 ms. Names that begin
 // with "missing" do not exist.
-func wire(t *testing.T) (index int) {
+func wire(t testing.TB) (index int) {
 	t.Helper()
 	run(t, "ip", "link", "set", "lo", "up")
 	run(t, "ip", "link", "add", "ens5", "type", "veth", "peer", "name", "card")
