@@ -70,12 +70,12 @@ func (p *page) model() object {
 	for i, one := range p.panels {
 		panels[i] = one.model(i + 1)
 	}
-	variables := []object{{"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "current": object{}, "refresh": 1}}
+	variables := []object{{"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1}}
 	for _, v := range p.variables {
 		variables = append(variables, object{
 			"name": v.name, "label": v.label, "type": "query", "datasource": source, "refresh": 2, "sort": 1,
-			"query":      object{"qryType": 1, "query": v.query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
-			"definition": v.query, "multi": true, "includeAll": true, "allValue": ".*",
+			"query": object{"qryType": 1, "query": v.query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
+			"multi": true, "includeAll": true, "allValue": ".*",
 			"current": object{"text": "All", "value": "$__all"}, "options": []object{},
 		})
 	}
