@@ -91,7 +91,9 @@ func panels(t *testing.T, n int, text []byte) string {
 			ID          int
 			Type        string
 			Options     json.RawMessage
-			FieldConfig struct{ Defaults struct{ Custom json.RawMessage } }
+			FieldConfig struct {
+				Defaults struct{ Custom json.RawMessage }
+			}
 		}
 	}
 	if err := json.Unmarshal(text, &d); err != nil {
