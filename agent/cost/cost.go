@@ -40,6 +40,9 @@ type Config struct {
 	RemoteWrite *RemoteWrite
 	Alarms      []Alarm
 	Dashboards  int
+	// InsightRules are Contributor Insights rules over EMF, each of which matches
+	// a line for each window of a busy hour.
+	InsightRules int
 
 	// BusyHours is in how many hours of a month each host exceeds its
 	// allowances; FaultHours, in how many any other counter of a failure grows.
@@ -229,7 +232,9 @@ func (c *Config) items(sparse bool) ([]item, error) {
 	for _, a := range alarmPrices {
 		items = append(items, item{a.price, c.alarms(a.kind)})
 	}
-	return append(items, item{&dashboards, product(int64(c.Dashboards))}), nil
+	matched := times(big.NewRat(int64(time.Hour), int64(c.Publish)), int64(c.InsightRules), hosts, int64(c.BusyHours))
+	return append(items, item{&dashboards, product(int64(c.Dashboards))},
+		item{&insightRules, product(int64(c.InsightRules))}, item{&insightEvents, over(matched, 1_000_000)}), nil
 }
 
 // samples returns how many samples a month go to AMP, and how many it holds.
@@ -325,6 +330,7 @@ func (c *Config) limits() []limit {
 		{"busy hours a month", c.BusyHours, 0, monthHours},
 		{"fault hours a month", c.FaultHours, 0, monthHours},
 		{"dashboards", c.Dashboards, 0, 1_000_000},
+		{"Contributor Insights rules", c.InsightRules, 0, 10_000},
 	}
 	if c.CloudWatch != nil {
 		for _, r := range c.CloudWatch.Rollups {

@@ -107,6 +107,9 @@ var (
 	promQLAlarms    = price{item: "Alarms, PromQL", unit: "alarm-month", date: "2026-11", source: nowhere}
 	logAlarms       = price{item: "Alarms, log query", unit: "alarm-month", date: "2026-11", source: nowhere}
 
+	insightRules  = price{item: "Contributor Insights rules", unit: "rule-month", free: 1, date: "2025", source: guides, tiers: []tier{{usd: 500_000, confidence: medium}}}
+	insightEvents = price{item: "Contributor Insights events", unit: "1 million matched", free: 1, date: "2025", source: guides, tiers: []tier{{usd: 20_000, confidence: medium}}}
+
 	dashboards = price{item: "Dashboards", unit: "dashboard-month", free: 3, date: "2026-10", source: priceList, tiers: flat(3_000_000)}
 )
 

@@ -17,7 +17,7 @@ func (o *Options) fleet() *Set {
 	add := func(what, text, function, name, order string, scope metric.Scope) *MetricAlarm {
 		schema, watched := []string{instanceDimension}, Watched{Metrics: 1, PerHost: true}
 		if scope == metric.PerInterface {
-			schema, watched = append(schema, interfaceDimension), Watched{Metrics: 1, PerInterface: true}
+			schema, watched = append(schema, interfaceDimension), Watched{Metrics: 1, PerHost: true, PerInterface: true}
 		}
 		a := o.onQuery(MetricAlarm{AlarmName: o.named("fleet", what), AlarmDescription: text, Actions: o.actions(), Watched: watched}, name,
 			o.selects(function, name, schema, nil, groupBy(function, order, schema...)))

@@ -78,8 +78,8 @@ type MetricAlarm struct {
 	Watched Watched `json:"-"`
 }
 
-// Watched says how many metrics an alarm reads: Metrics for each instance or
-// interface of the fleet that PerHost or PerInterface is about, or in all.
+// Watched says how many metrics an alarm reads: so many, times the hosts of the
+// fleet if PerHost, times the interfaces of a host if PerInterface.
 type Watched struct {
 	Metrics               int
 	PerHost, PerInterface bool

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enawatch/enawatch/agent/provision"
+	"github.com/enawatch/enawatch/agent/provision/account"
 )
 
 func alarmsCommand() *cobra.Command {
@@ -17,15 +18,11 @@ set's tag is ever changed or deleted.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: help,
 	}
-	with := func(make func(*wanted) *cobra.Command) {
-		w := &wanted{}
-		below := make(w)
-		w.alarmFlags(below.Flags())
-		w.common(below)
-		c.AddCommand(below)
-	}
-	with(func(w *wanted) *cobra.Command {
-		return exportCommand(w, "alarms", []string{"topic", "policy", "dashboard"}, provision.Alarms)
-	})
+	c.AddCommand(deployment{kinds: account.Alarms, what: "alarms", set: provision.Alarms}.commands()...)
+	w := &wanted{}
+	export := exportCommand(w, "alarms", []string{"topic", "policy", "dashboard"}, provision.Alarms)
+	w.alarmFlags(export.Flags(), provision.PerHost)
+	w.common(export)
+	c.AddCommand(export)
 	return c
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/enawatch/enawatch/agent/cost"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/provision"
 	"github.com/enawatch/enawatch/agent/sink/otlp"
 )
 
@@ -20,6 +23,7 @@ func costCommand() *cobra.Command {
 	in := cost.Default()
 	groups := 1
 	var more extras
+	alarms := &wanted{name: "enawatch"}
 	c := &cobra.Command{
 		Use:   "cost",
 		Short: "Print what a configuration costs a month at AWS",
@@ -32,7 +36,11 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 			if err != nil {
 				return err
 			}
-			report, err := cost.Estimate(more.add(priced(in, cfg, groups)))
+			bill, err := alarms.price(more.add(priced(in, cfg, groups)), cfg, groups, c.InOrStdin())
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			report, err := cost.Estimate(bill)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -54,6 +62,8 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 	f.IntVar(&more.composites, "composite-alarms", 0, "composite alarms of each host")
 	f.IntVar(&more.fleetAlarms, "fleet-alarms", 0, "Metrics Insights alarms over a metric of every host")
 	f.IntVar(&in.Dashboards, "dashboards", 0, "dashboards in the account")
+	f.IntVar(&in.InsightRules, "insight-rules", 0, "Contributor Insights rules in the account")
+	alarms.alarmFlags(f)
 	f.BoolVar(&more.otlp, "otlp", false, "price CloudWatch's OTLP endpoint besides")
 	f.DurationVar(&more.remoteWrite, "remote-write", 0, "price remote write to Amazon Managed Prometheus at this interval besides, as in 15s")
 	f.BoolVar(&in.FreeTier, "free-tier", false, "take off what AWS gives each account for free")
@@ -61,6 +71,35 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 	configFlags(c, &path)
 	return c
 }
+
+// price adds the alarms that enawatch alarms apply would make with the same
+// options. Instances and groups that are not named are as many as there are.
+func (w *wanted) price(in cost.Config, cfg *config.Config, groups int, stdin io.Reader) (cost.Config, error) {
+	if len(w.scopes) == 0 {
+		return in, nil
+	}
+	o, err := w.optionsOf(cfg, stdin)
+	if err != nil {
+		return in, err
+	}
+	for i := 0; len(o.Instances) == 0 && i < min(in.Hosts, maxPriced); i++ {
+		w.instances = append(w.instances, fmt.Sprintf("i-%017x", i))
+	}
+	for i := 0; len(o.Groups) == 0 && i < min(groups, maxPriced); i++ {
+		w.groups = append(w.groups, fmt.Sprintf("AutoScalingGroupName=group-%d", i))
+	}
+	if o, err = w.optionsOf(cfg, stdin); err != nil {
+		return in, err
+	}
+	set, err := provision.Alarms(o)
+	if err != nil {
+		return in, err
+	}
+	return set.Price(in), nil
+}
+
+// maxPriced is how many hosts or groups alarms are counted for one by one.
+const maxPriced = 50_000
 
 // extras have a price and stand in no configuration.
 type extras struct {

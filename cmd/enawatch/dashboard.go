@@ -2,8 +2,10 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/enawatch/enawatch/agent/provision"
+	"github.com/enawatch/enawatch/agent/provision/account"
 )
 
 func dashboardCommand() *cobra.Command {
@@ -17,15 +19,16 @@ change it, destroy to take it away again, or export for another tool.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: help,
 	}
-	with := func(make func(*wanted) *cobra.Command) {
-		w := &wanted{}
-		below := make(w)
-		below.Flags().BoolVar(&w.insights, "insight-rules", false, "make Contributor Insights rules over the EMF log group too")
-		w.common(below)
-		c.AddCommand(below)
-	}
-	with(func(w *wanted) *cobra.Command {
-		return exportCommand(w, "dashboard, queries and rules", nil, provision.Dashboards)
-	})
+	c.AddCommand(deployment{kinds: account.Views, what: "dashboard, queries and rules", set: provision.Dashboards}.commands()...)
+	w := &wanted{}
+	export := exportCommand(w, "dashboard, queries and rules", nil, provision.Dashboards)
+	w.viewFlags(export.Flags())
+	w.common(export)
+	c.AddCommand(export)
 	return c
+}
+
+// viewFlags gives f the flags that say what is wanted beside the dashboard.
+func (w *wanted) viewFlags(f *pflag.FlagSet) {
+	f.BoolVar(&w.insights, "insight-rules", false, "make Contributor Insights rules over the EMF log group too")
 }

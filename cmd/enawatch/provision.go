@@ -42,12 +42,16 @@ func (w *wanted) common(c *cobra.Command) {
 }
 
 // alarmFlags gives c the flags that say which alarms are wanted.
-func (w *wanted) alarmFlags(f *pflag.FlagSet) {
+func (w *wanted) alarmFlags(f *pflag.FlagSet, scopes ...provision.Scope) {
 	var levels []string
 	for _, l := range provision.Levels {
 		levels = append(levels, fmt.Sprintf("%s is %d s of a minute in %d of %d minutes", l.Name, l.Seconds, l.Minutes, l.Of))
 	}
-	f.StringSliceVar(&w.scopes, "scope", []string{string(provision.PerHost)}, "whom alarms are about: host, fleet (Metrics Insights), group (roll-ups), logs (EMF), promql (OTLP); several with commas")
+	var byDefault []string
+	for _, s := range scopes {
+		byDefault = append(byDefault, string(s))
+	}
+	f.StringSliceVar(&w.scopes, "scope", byDefault, "whom alarms are about: host, fleet (Metrics Insights), group (roll-ups), logs (EMF), promql (OTLP); several with commas")
 	f.StringVar(&w.level, "threshold", provision.DefaultLevel, "when exceeding an allowance is an alarm: "+strings.Join(levels, "; "))
 	f.StringSliceVar(&w.instances, "instances", nil, "ids of the instances of scope host")
 	f.StringVar(&w.instancesFrom, "instances-from", "", "file with an id on each line, - for standard input")
@@ -67,6 +71,15 @@ func (w *wanted) options(c *cobra.Command) (provision.Options, *config.Config, e
 	if err != nil {
 		return provision.Options{}, nil, err
 	}
+	o, err := w.optionsOf(cfg, c.InOrStdin())
+	if err != nil {
+		err = &exitError{exitUsage, err}
+	}
+	return o, cfg, err
+}
+
+// optionsOf does the same with a configuration that is loaded.
+func (w *wanted) optionsOf(cfg *config.Config, stdin io.Reader) (provision.Options, error) {
 	o := provision.Options{
 		Name: w.name, Interval: cfg.PublishInterval, ConntrackLeft: w.conntrackLeft, ConntrackCapacity: w.capacity, ConntrackPercent: w.percent,
 		AlarmActions: w.actions, OKActions: w.okActions, Suppressor: w.suppressor, LogGroup: w.logGroup, QueryRole: w.queryRole,
@@ -82,18 +95,17 @@ func (w *wanted) options(c *cobra.Command) (provision.Options, *config.Config, e
 	}
 	i := slices.IndexFunc(provision.Levels, func(l provision.Level) bool { return l.Name == w.level })
 	if w.level != "" && i < 0 {
-		return o, cfg, &exitError{exitUsage, fmt.Errorf("threshold %q is not known: use any, sustained or severe", w.level)}
+		return o, fmt.Errorf("threshold %q is not known: use any, sustained or severe", w.level)
 	}
 	if i >= 0 {
 		o.Level = provision.Levels[i]
 	}
-	if o.Instances, err = w.readInstances(c.InOrStdin()); err != nil {
-		return o, cfg, &exitError{exitUsage, err}
+	var err error
+	if o.Instances, err = w.readInstances(stdin); err != nil {
+		return o, err
 	}
-	if o.Groups, err = readGroups(w.groups); err != nil {
-		return o, cfg, &exitError{exitUsage, err}
-	}
-	return o, cfg, nil
+	o.Groups, err = readGroups(w.groups)
+	return o, err
 }
 
 // placeOf returns the namespace of the metrics and the log group of EMF.

@@ -126,6 +126,20 @@ func (s cborShape) numbers(name string) []float64 {
 	return out
 }
 
+// texts returns a member that is a list of strings.
+func (s cborShape) texts(name string) []string {
+	var out []string
+	for i, v := range s.list(name) {
+		t, ok := v.(cbor.String)
+		if !ok {
+			s.fail(fmt.Sprintf("%s.member.%d", name, i+1), v, "a string")
+			return nil
+		}
+		out = append(out, string(t))
+	}
+	return out
+}
+
 // shape returns a member that is a structure, and whether it is there.
 func (s cborShape) shape(name string) (cborShape, bool) {
 	v, ok := s.member(name)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/smithy-go/encoding/cbor"
 )
@@ -21,6 +22,12 @@ type CloudWatch struct {
 	// firsts are the positions in data at which a metric appears first.
 	firsts []int
 	known  map[string]bool
+
+	region, account string
+	// By name; alarms of all kinds share one space.
+	alarms, dashboards, rules map[string]*provisioned
+	// calls are those of the last second, by operation.
+	calls map[string][]time.Time
 }
 
 // cloudWatchOperation carries out one operation on its decoded input.
@@ -35,10 +42,25 @@ type cloudWatchReply struct {
 	items  int
 }
 
-func newCloudWatch() *CloudWatch {
-	cw := &CloudWatch{known: map[string]bool{}}
+func newCloudWatch(region, account string) *CloudWatch {
+	cw := &CloudWatch{region: region, account: account}
+	cw.reset()
 	cw.operations = map[string]cloudWatchOperation{
-		"PutMetricData": cw.putMetricData,
+		"PutMetricData":        cw.putMetricData,
+		"PutMetricAlarm":       cw.locked(cw.putMetricAlarm),
+		"PutLogAlarm":          cw.locked(cw.putLogAlarm),
+		"PutCompositeAlarm":    cw.locked(cw.putCompositeAlarm),
+		"DescribeAlarms":       cw.locked(cw.describeAlarms),
+		"DeleteAlarms":         cw.locked(cw.deleteAlarms),
+		"ListTagsForResource":  cw.locked(cw.listTags),
+		"TagResource":          cw.locked(cw.tagResource),
+		"PutDashboard":         cw.locked(cw.putDashboard),
+		"GetDashboard":         cw.locked(cw.getDashboard),
+		"ListDashboards":       cw.locked(cw.listDashboards),
+		"DeleteDashboards":     cw.locked(cw.deleteDashboards),
+		"PutInsightRule":       cw.locked(cw.putInsightRule),
+		"DescribeInsightRules": cw.locked(cw.describeInsightRules),
+		"DeleteInsightRules":   cw.locked(cw.deleteInsightRules),
 	}
 	return cw
 }
@@ -134,4 +156,6 @@ func (cw *CloudWatch) reset() {
 	cw.mu.Lock()
 	defer cw.mu.Unlock()
 	cw.data, cw.firsts, cw.known = nil, nil, map[string]bool{}
+	cw.alarms, cw.dashboards, cw.rules = map[string]*provisioned{}, map[string]*provisioned{}, map[string]*provisioned{}
+	cw.calls = map[string][]time.Time{}
 }

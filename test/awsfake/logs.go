@@ -36,6 +36,8 @@ type Logs struct {
 
 	mu     sync.Mutex
 	groups map[string]*logGroup
+	// queries are the saved ones, in the order of their making.
+	queries []queryDefinition
 }
 
 // logsOperation carries an operation out on its JSON input and returns the
@@ -63,6 +65,10 @@ func newLogs(region, account string) *Logs {
 		"PutRetentionPolicy": l.putRetentionPolicy,
 		"DescribeLogGroups":  l.describeLogGroups,
 		"PutLogEvents":       l.putLogEvents,
+
+		"PutQueryDefinition":       l.putQueryDefinition,
+		"DescribeQueryDefinitions": l.describeQueryDefinitions,
+		"DeleteQueryDefinition":    l.deleteQueryDefinition,
 	}
 	return l
 }
@@ -328,5 +334,5 @@ func (l *Logs) described(name string) describedGroup {
 func (l *Logs) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.groups = map[string]*logGroup{}
+	l.groups, l.queries = map[string]*logGroup{}, nil
 }

@@ -148,7 +148,7 @@ func New(o Options) (*Server, error) {
 		Keys:       newKeyring(o.Credentials),
 		Faults:     newFaults(o.Seed),
 		Journal:    &Journal{},
-		CloudWatch: newCloudWatch(),
+		CloudWatch: newCloudWatch(o.Region, o.Account),
 		Logs:       newLogs(o.Region, o.Account),
 		Prometheus: newPrometheus(o.Workspaces, o.OutOfOrderWindow),
 		OTLP:       &OTLP{},

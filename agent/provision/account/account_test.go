@@ -1,0 +1,330 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/provision"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/test/awsfake"
+)
+
+func TestMain(m *testing.M) {
+	for name, value := range map[string]string{
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		os.Setenv(name, value)
+	}
+	os.Exit(m.Run())
+}
+
+// clock is that of both sides: who sleeps is there at once.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	return ctx.Err()
+}
+
+func open(t *testing.T) (*Account, *awsfake.Server) {
+	t.Helper()
+	c := &clock{now: time.Now()}
+	s, err := awsfake.Start(awsfake.Options{Now: c.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	key := awsfake.DefaultCredential
+	a, err := Open(t.Context(), Options{
+		AWS: awsclient.Options{
+			Region: "us-east-1", Endpoint: s.URL(), Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, key.SessionToken),
+		},
+		LogsEndpoint: s.URL(), Clock: c,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, s
+}
+
+func options(scopes ...provision.Scope) provision.Options {
+	return provision.Options{
+		Name: "ena", Namespace: "ENA", Interval: time.Minute, Scopes: scopes, Level: provision.Levels[1], Region: "us-east-1",
+		Dimensions:    []metric.Dimension{{Name: "Zone", Value: "a"}, {Name: "env", Value: "prod"}},
+		ConntrackLeft: 5000, ConntrackCapacity: 100_000, ConntrackPercent: 10, LogGroup: "/enawatch/emf", Insights: true,
+		Instances: []string{"i-0123456789abcdef0", "i-0123456789abcdef1"}, QueryRole: "arn:aws:iam::123456789012:role/query",
+		Groups:       []provision.GroupOf{{{Name: "AutoScalingGroupName", Value: "web"}}},
+		AlarmActions: []string{"arn:aws:sns:us-east-1:123456789012:pages"},
+	}
+}
+
+func alarms(t *testing.T, o provision.Options) *provision.Set {
+	t.Helper()
+	s, err := provision.Alarms(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func plan(t *testing.T, a *Account, s *provision.Set, kinds Kinds, prune bool) *Plan {
+	t.Helper()
+	p, err := a.Plan(t.Context(), s, kinds, prune)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func apply(t *testing.T, a *Account, p *Plan) {
+	t.Helper()
+	if done, err := a.Apply(t.Context(), p); err != nil || done[Create]+done[Update]+done[Delete] != p.Changes() {
+		t.Fatalf("%v of %d: %v", done, p.Changes(), err)
+	}
+}
+
+// steps writes the steps of a plan, a line each.
+func steps(p *Plan) (list []string) {
+	for _, s := range p.Steps {
+		list = append(list, strings.TrimSpace(fmt.Sprintln(s.Action, s.Kind, s.Name, strings.Join(s.Fields, ","))))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// What is applied is as it was planned, everything of it; and goes again.
+func TestPlanApplyDestroy(t *testing.T) {
+	a, s := open(t)
+	set := alarms(t, options(provision.Scopes...))
+	views, err := provision.Dashboards(options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []struct {
+		set   *provision.Set
+		kinds Kinds
+	}{{set, Alarms}, {views, Views}} {
+		p := plan(t, a, part.set, part.kinds, true)
+		if p.Count(Create) != part.set.Len() || len(p.Steps) != part.set.Len() {
+			t.Fatalf("%d of %d steps create", p.Count(Create), part.set.Len())
+		}
+		apply(t, a, p)
+		if p := plan(t, a, part.set, part.kinds, true); len(p.Steps) > 0 || p.Unchanged != part.set.Len() {
+			t.Errorf("after apply, %d are unchanged of %d, and:\n%s", p.Unchanged, part.set.Len(), strings.Join(steps(p), "\n"))
+		}
+	}
+	for _, kinds := range []Kinds{Alarms, Views} {
+		p, err := a.Owned(t.Context(), "ena", kinds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		apply(t, a, p)
+		if p, err := a.Owned(t.Context(), "ena", kinds); err != nil || len(p.Steps) > 0 {
+			t.Errorf("after destroy: %v, %v", steps(p), err)
+		}
+	}
+	allowed := slices.Concat(provision.ReadActions, provision.WriteActions)
+	for _, r := range s.Journal.Requests("", "") {
+		service := map[string]string{"cloudwatch": "cloudwatch:", "logs": "logs:"}[r.Service]
+		if !slices.Contains(allowed, service+r.Operation) {
+			t.Errorf("the policy does not allow %s%s", service, r.Operation)
+		}
+	}
+}
+
+// What somebody changed by hand shows, by field, and is put right.
+func TestHandEdits(t *testing.T) {
+	a, _ := open(t)
+	set := alarms(t, options(provision.PerHost, provision.Fleet, provision.Logs))
+	apply(t, a, plan(t, a, set, Alarms, false))
+	edit := func(name string, change func(*cloudwatch.PutMetricAlarmInput)) {
+		t.Helper()
+		i := slices.IndexFunc(set.MetricAlarms, func(m provision.MetricAlarm) bool { return m.AlarmName == name })
+		in, err := convert[cloudwatch.PutMetricAlarmInput](set.MetricAlarms[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.ActionsEnabled = aws.Bool(true)
+		change(in)
+		if err := a.call(t.Context(), "PutMetricAlarm", func(http awsclient.HTTPClient) error {
+			_, err := a.cloudwatch.PutMetricAlarm(t.Context(), in, through(http))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edit("ena-i-0123456789abcdef0-pps-exceeded", func(in *cloudwatch.PutMetricAlarmInput) { in.Threshold = aws.Float64(99) })
+	edit("ena-i-0123456789abcdef0-bw-in-exceeded", func(in *cloudwatch.PutMetricAlarmInput) {
+		in.ActionsEnabled, in.Unit = aws.Bool(false), types.StandardUnitSeconds
+	})
+	edit("ena-fleet-pps-exceeded", func(in *cloudwatch.PutMetricAlarmInput) { in.Metrics[0].Expression = aws.String("SELECT 1") })
+	// The order of dimensions means nothing.
+	edit("ena-i-0123456789abcdef1-pps-exceeded", func(in *cloudwatch.PutMetricAlarmInput) { slices.Reverse(in.Dimensions) })
+	p := plan(t, a, set, Alarms, false)
+	want := []string{
+		"update metric alarm ena-fleet-pps-exceeded Metrics",
+		"update metric alarm ena-i-0123456789abcdef0-bw-in-exceeded ActionsEnabled,Unit",
+		"update metric alarm ena-i-0123456789abcdef0-pps-exceeded Threshold",
+	}
+	if diff := cmp.Diff(want, steps(p)); diff != "" {
+		t.Fatalf("(-want +got)\n%s", diff)
+	}
+	apply(t, a, p)
+	if p := plan(t, a, set, Alarms, false); len(p.Steps) > 0 {
+		t.Errorf("not put right: %v", steps(p))
+	}
+}
+
+// What others own is neither changed nor deleted, whatever its name.
+func TestStrangers(t *testing.T) {
+	a, s := open(t)
+	other := options(provision.PerHost)
+	other.Name, other.Instances = "ena-i-0123456789abcdef0", other.Instances[1:]
+	apply(t, a, plan(t, a, alarms(t, other), Alarms, false))
+	foreign := func(name string) {
+		if err := a.call(t.Context(), "PutMetricAlarm", func(http awsclient.HTTPClient) error {
+			_, err := a.cloudwatch.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
+				AlarmName: &name, Namespace: aws.String("Mine"), MetricName: aws.String("m"), Statistic: types.StatisticSum, Period: aws.Int32(60),
+				EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold,
+			}, through(http))
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	foreign("ena-i-0123456789abcdef0-pps-exceeded")
+	foreign("ena-of-mine")
+	foreign("payments")
+
+	set := alarms(t, options(provision.PerHost))
+	p := plan(t, a, set, Alarms, true)
+	if p.Count(Delete) != 0 || p.Count(Conflict) != 1 || p.Count(Create) != set.Len()-1 {
+		t.Fatalf("planned:\n%s", strings.Join(steps(p), "\n"))
+	}
+	done, err := a.Apply(t.Context(), p)
+	if !errors.Is(err, ErrConflict) || done[Create] != set.Len()-1 {
+		t.Errorf("%d created, %v", done[Create], err)
+	}
+
+	// An instance is gone: its alarms are kept, or deleted if that is asked for.
+	one := options(provision.PerHost)
+	one.Instances = one.Instances[:1]
+	kept := plan(t, a, alarms(t, one), Alarms, false)
+	if kept.Changes() != 0 || kept.Count(Keep) != set.Len()/2 {
+		t.Errorf("without prune:\n%s", strings.Join(steps(kept), "\n"))
+	}
+	pruned := plan(t, a, alarms(t, one), Alarms, true)
+	if pruned.Count(Delete) != set.Len()/2 {
+		t.Errorf("with prune:\n%s", strings.Join(steps(pruned), "\n"))
+	}
+	p, err = a.Owned(t.Context(), "ena", Alarms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, a, p)
+	left, err := a.findAlarms(t.Context(), "ena")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) != set.Len()/2+2 {
+		t.Errorf("%d alarms are left, want those of the other set and two strangers", len(left))
+	}
+	if n := len(s.Journal.Requests("cloudwatch", "DeleteAlarms")); n > 6 {
+		t.Errorf("%d calls delete %d alarms", n, set.Len())
+	}
+}
+
+// 2,000 alarms meet no throttle, and go again.
+func TestTwoThousandAlarms(t *testing.T) {
+	a, s := open(t)
+	o := options(provision.PerHost)
+	o.Instances = nil
+	for i := range 2000/12 + 1 {
+		o.Instances = append(o.Instances, fmt.Sprintf("i-%017x", i))
+	}
+	set := alarms(t, o)
+	if set.Len() < 2000 {
+		t.Fatalf("only %d alarms", set.Len())
+	}
+	apply(t, a, plan(t, a, set, Alarms, false))
+	if p := plan(t, a, set, Alarms, false); len(p.Steps) > 0 || p.Unchanged != set.Len() {
+		t.Errorf("%d of %d unchanged, %v", p.Unchanged, set.Len(), steps(p))
+	}
+	p, err := a.Owned(t.Context(), "ena", Alarms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, a, p)
+	for _, r := range s.Journal.Requests("", "") {
+		if r.Status != http.StatusOK {
+			t.Fatalf("%s answered %d %s", r.Operation, r.Status, r.Code)
+		}
+	}
+}
+
+// The stand-in throttles as documented: without the pace, the fourth call of a
+// second is refused; with it, a call that is throttled by others is made again.
+func TestThrottled(t *testing.T) {
+	a, s := open(t)
+	set := alarms(t, options(provision.Group))
+	if err := s.Faults.Add(awsfake.Rule{Service: "cloudwatch", Operation: "PutMetricAlarm", Times: 3, Faults: []awsfake.Fault{{Kind: awsfake.Throttle}, {Kind: awsfake.Status, Status: 500}, {Kind: awsfake.Reset}}}); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, a, plan(t, a, set, Alarms, false))
+	calls := 0
+	for range 5 {
+		_, err := a.cloudwatch.DeleteAlarms(t.Context(), &cloudwatch.DeleteAlarmsInput{AlarmNames: []string{}}, func(o *cloudwatch.Options) {
+			o.HTTPClient = &awsclient.Exchange{Owner: a.client, HTTP: a.config.HTTPClient}
+		})
+		if err == nil {
+			calls++
+		} else if !strings.Contains(err.Error(), "Rate exceeded") {
+			t.Error(err)
+		}
+	}
+	if calls != 3 {
+		t.Errorf("%d of 5 calls in one second pass", calls)
+	}
+}
+
+func TestDenied(t *testing.T) {
+	a, s := open(t)
+	if err := s.Faults.Add(awsfake.Rule{Operation: "PutMetricAlarm", Times: -1, Faults: []awsfake.Fault{{Kind: awsfake.Status, Status: 403}}}); err != nil {
+		t.Fatal(err)
+	}
+	o := options(provision.Group)
+	p := plan(t, a, alarms(t, o), Alarms, false)
+	done, err := a.Apply(t.Context(), p)
+	if done[Create] != 0 || err == nil || !strings.Contains(err.Error(), "deploy/iam/apply.json") {
+		t.Errorf("%v, %v", done, err)
+	}
+	if _, err := a.Plan(t.Context(), &provision.Set{Name: "ena", Parameters: []provision.Parameter{{Name: "InstanceId"}}}, Alarms, false); !errors.Is(err, errParameters) {
+		t.Errorf("a set with parameters: %v", err)
+	}
+}

@@ -1,0 +1,197 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"github.com/enawatch/enawatch/agent/provision"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
+)
+
+// pageSize is how many alarms one call returns at most.
+const pageSize = 100
+
+// find lists what is there under the set's prefix.
+func (a *Account) find(ctx context.Context, set string, kinds Kinds, wanted []resource) ([]existing, error) {
+	if kinds == Alarms {
+		return a.findAlarms(ctx, set)
+	}
+	list, err := a.findDashboards(ctx, set)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := a.findRules(ctx, set, list)
+	if err != nil {
+		return nil, err
+	}
+	queries, err := a.findQueries(ctx, set)
+	return slices.Concat(list, rules, queries), err
+}
+
+func (a *Account) findAlarms(ctx context.Context, set string) (list []existing, err error) {
+	in := &cloudwatch.DescribeAlarmsInput{
+		AlarmNamePrefix: aws.String(set + "-"), MaxRecords: aws.Int32(pageSize),
+		AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm, types.AlarmTypeLogAlarm},
+	}
+	for {
+		var out *cloudwatch.DescribeAlarmsOutput
+		a.o.Progress(len(list), 0, "reading alarms")
+		err := a.call(ctx, "DescribeAlarms", func(http awsclient.HTTPClient) (err error) {
+			out, err = a.cloudwatch.DescribeAlarms(ctx, in, through(http))
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range out.MetricAlarms {
+			m := &out.MetricAlarms[i]
+			list = append(list, existing{metricAlarm, aws.ToString(m.AlarmName), aws.ToString(m.AlarmArn), "", m})
+		}
+		for i := range out.LogAlarms {
+			m := &out.LogAlarms[i]
+			list = append(list, existing{logAlarm, aws.ToString(m.AlarmName), aws.ToString(m.AlarmArn), "", m})
+		}
+		for i := range out.CompositeAlarms {
+			m := &out.CompositeAlarms[i]
+			list = append(list, existing{compositeAlarm, aws.ToString(m.AlarmName), aws.ToString(m.AlarmArn), "", m})
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return list, nil
+		}
+	}
+}
+
+// findDashboards finds those whose name is the set's, or begins with it.
+func (a *Account) findDashboards(ctx context.Context, set string) (list []existing, err error) {
+	in := &cloudwatch.ListDashboardsInput{DashboardNamePrefix: &set}
+	for {
+		var out *cloudwatch.ListDashboardsOutput
+		if err := a.call(ctx, "ListDashboards", func(http awsclient.HTTPClient) (err error) {
+			out, err = a.cloudwatch.ListDashboards(ctx, in, through(http))
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		for _, d := range out.DashboardEntries {
+			name := aws.ToString(d.DashboardName)
+			if name != set && !strings.HasPrefix(name, set+"-") {
+				continue
+			}
+			var body *cloudwatch.GetDashboardOutput
+			if err := a.call(ctx, "GetDashboard", func(http awsclient.HTTPClient) (err error) {
+				body, err = a.cloudwatch.GetDashboard(ctx, &cloudwatch.GetDashboardInput{DashboardName: d.DashboardName}, through(http))
+				return err
+			}); err != nil {
+				return nil, err
+			}
+			list = append(list, existing{dashboard, name, aws.ToString(d.DashboardArn), "", body})
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return list, nil
+		}
+	}
+}
+
+// rule is a rule with the fields' names of PutInsightRule.
+type rule struct {
+	RuleName, RuleDefinition, RuleState *string
+	ApplyOnTransformedLogs              *bool
+}
+
+// findRules finds rules. The API does not tell their ARNs, which are like those
+// of dashboards.
+func (a *Account) findRules(ctx context.Context, set string, dashboards []existing) (list []existing, err error) {
+	in := &cloudwatch.DescribeInsightRulesInput{}
+	for {
+		var out *cloudwatch.DescribeInsightRulesOutput
+		if err := a.call(ctx, "DescribeInsightRules", func(http awsclient.HTTPClient) (err error) {
+			out, err = a.cloudwatch.DescribeInsightRules(ctx, in, through(http))
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		for _, r := range out.InsightRules {
+			name := aws.ToString(r.Name)
+			if !strings.HasPrefix(name, set+"-") {
+				continue
+			}
+			arn := ""
+			if len(dashboards) > 0 {
+				arn = a.ruleARN(dashboards[0].arn, name)
+			}
+			list = append(list, existing{insightRule, name, arn, "", &rule{r.Name, r.Definition, r.State, r.ApplyOnTransformedLogs}})
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return list, nil
+		}
+	}
+}
+
+// ruleARN makes the ARN of a rule from that of a dashboard, which has no region.
+func (a *Account) ruleARN(dashboard, name string) string {
+	parts := strings.SplitN(dashboard, ":", 6) // arn:aws:cloudwatch::ACCOUNT:dashboard/NAME
+	if len(parts) < 6 {
+		return ""
+	}
+	return fmt.Sprintf("arn:%s:cloudwatch:%s:%s:insight-rule/%s", parts[1], a.config.Region, parts[4], name)
+}
+
+// findQueries finds the queries in the set's folder: what is in it is the set's,
+// as queries take no tags.
+func (a *Account) findQueries(ctx context.Context, set string) (list []existing, err error) {
+	in := &cloudwatchlogs.DescribeQueryDefinitionsInput{QueryDefinitionNamePrefix: aws.String(set + "/")}
+	for {
+		var out *cloudwatchlogs.DescribeQueryDefinitionsOutput
+		if err := a.call(ctx, "DescribeQueryDefinitions", func(http awsclient.HTTPClient) (err error) {
+			out, err = a.logs.DescribeQueryDefinitions(ctx, in, func(o *cloudwatchlogs.Options) { o.HTTPClient = http })
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		for i := range out.QueryDefinitions {
+			q := &out.QueryDefinitions[i]
+			list = append(list, existing{savedQuery, aws.ToString(q.Name), "", aws.ToString(q.QueryDefinitionId), &query{q.Name, q.QueryString, q.LogGroupNames}})
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return list, nil
+		}
+	}
+}
+
+// query has what is compared of a query.
+type query struct {
+	Name, QueryString *string
+	LogGroupNames     []string
+}
+
+// owns reports whether something has the set's tag.
+func (a *Account) owns(ctx context.Context, set string, f existing) (bool, error) {
+	if f.kind == savedQuery {
+		return true, nil
+	}
+	if f.arn == "" {
+		return false, nil
+	}
+	var out *cloudwatch.ListTagsForResourceOutput
+	err := a.call(ctx, "ListTagsForResource", func(http awsclient.HTTPClient) (err error) {
+		out, err = a.cloudwatch.ListTagsForResource(ctx, &cloudwatch.ListTagsForResourceInput{ResourceARN: &f.arn}, through(http))
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("%s %s: %w", f.kind, f.name, err)
+	}
+	return slices.ContainsFunc(out.Tags, func(t types.Tag) bool {
+		return aws.ToString(t.Key) == provision.OwnerTag && aws.ToString(t.Value) == set
+	}), nil
+}
+
+func through(http awsclient.HTTPClient) func(*cloudwatch.Options) {
+	return func(o *cloudwatch.Options) { o.HTTPClient = http }
+}
