@@ -244,6 +244,56 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// eager is a destination that is asked soon again, and where what arrives twice
+// counts once.
+type eager struct{ *fakeSink }
+
+func (eager) Patience() time.Duration { return 15 * time.Second }
+func (eager) Idempotent() bool        { return true }
+
+// A destination that says so is in doubt of nothing, and is asked again no later
+// than it says.
+func TestTimely(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		f := &fakeSink{answer: func(string) error {
+			if time.Since(start) < 10*time.Minute {
+				return errors.New("the answer broke off")
+			}
+			return nil
+		}}
+		var log bytes.Buffer
+		s, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := NewDelivery(eager{f}, s.Queue(f.Name()), 0, slog.New(slog.NewTextHandler(&log, nil)))
+		(&Spool{Store: s}).Keep(f, start, []Request{{[]byte("a"), 1}, {[]byte("b"), 1}})
+		time.Sleep(11 * time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"a", "b"}, f.taken); diff != "" {
+			t.Errorf("taken (-want +got):\n%s", diff)
+		}
+		for i := 1; i < len(f.at); i++ {
+			if gap := f.at[i].Sub(f.at[i-1]); gap > 15*time.Second {
+				t.Errorf("attempt %d came after %v", i, gap)
+			}
+		}
+		for _, m := range d.Self() {
+			if m.Name == "enawatch_ambiguous_data_total" && m.Value != 0 || m.Name == "enawatch_delivered_data_total" && m.Value != 2 {
+				t.Errorf("%s is %v", m.Name, m.Value)
+			}
+		}
+		if strings.Contains(log.String(), "twice") {
+			t.Errorf("%s", log.String())
+		}
+		d.Close(t.Context())
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The end tries once more, however long the next attempt was to wait.
 func TestEndDoesNotWaitForBetterTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

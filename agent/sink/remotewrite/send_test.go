@@ -297,6 +297,35 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+// A role in the account that has the workspace, and the environment's credentials
+// to assume it with.
+func TestAssumedRole(t *testing.T) {
+	const role = "arn:aws:iam::123456789012:role/metrics"
+	aws, err := awsfake.Start(awsfake.Options{Roles: []awsfake.Role{{ARN: role, ExternalID: "x-1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer aws.Close()
+	t.Setenv("AWS_ENDPOINT_URL_STS", aws.URL())
+	t.Setenv("AWS_ACCESS_KEY_ID", awsfake.DefaultCredential.AccessKeyID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", awsfake.DefaultCredential.SecretAccessKey)
+	o := options(aws.URL() + writePath)
+	o.Credentials, o.RoleARN, o.ExternalID, o.DisableIMDS = nil, role, "x-1", true
+	if err := newSink(t, o).Deliver(t.Context(), request(time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range aws.Journal.Requests("prometheus", "RemoteWrite") {
+		if !strings.HasPrefix(r.AccessKeyID, "ASIA") {
+			t.Errorf("signed with %s", r.AccessKeyID)
+		}
+	}
+	o.ExternalID = "x-2"
+	e, ok := newSink(t, o).Deliver(t.Context(), request(time.Now())).(*sink.Error)
+	if !ok || e.Kind != sink.Credentials || !strings.Contains(e.Error(), "sts:AssumeRole") {
+		t.Errorf("with another external id: %v", e)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	const amp = "https://aps-workspaces.eu-central-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
 	o := plain(amp)

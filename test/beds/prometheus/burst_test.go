@@ -140,7 +140,7 @@ func burst(e errand, found checks) {
 	ended := time.Now()
 	found["conservation with 2.42"] = grown(prom2, began, ended, `node_net_ethtool{instance="bed-host",device="ens5",type=%q}`, 15*time.Second)
 	found["conservation with 3.16, which is down for a while"] = slices.Concat(
-		grown(prom3, began, ended, `node_net_ethtool{device="ens5",type=%q}`, time.Second),
+		grown(prom3, began, ended, `node_net_ethtool{instance="bed-host",device="ens5",type=%q}`, time.Second),
 		grown(prom3, began, ended, `{__name__="node_ethtool_%s",device="ens5"}`, time.Second),
 		grown(prom3, began, ended, `{__name__="ena_%s_total",interface="ens5"}`, time.Second))
 	found["end of series"] = []string{}

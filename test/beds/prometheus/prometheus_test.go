@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/enawatch/enawatch/test/beds/bed"
 )
 
@@ -114,5 +116,26 @@ func TestPromtool3(t *testing.T) {
 		if out, err := c.CombinedOutput(); err != nil || !strings.Contains(string(out), "SUCCESS") {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
+	}
+}
+
+// Alertmanager takes the configuration that AMP is given.
+func TestAmtool(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(bed.Root(), "deploy", "amp", "alertmanager.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrapped struct {
+		Config string `yaml:"alertmanager_config"`
+	}
+	if err := yaml.Unmarshal(text, &wrapped); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "alertmanager.yml")
+	if err := os.WriteFile(path, []byte(wrapped.Config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := bed.Run(t, "amtool", "check-config", path); !strings.Contains(out, "SUCCESS") {
+		t.Errorf("%s", out)
 	}
 }
