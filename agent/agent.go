@@ -86,6 +86,7 @@ type Agent struct {
 	window         *window.Window
 	schedule       *window.Schedule
 	linkLocalTicks int // in the open window
+	recorder       recorder
 	// interfaces are those that are read, in the order of arrival.
 	interfaces []*iface
 	// unwanted are those that are not read, by index, and enis what NameENI

@@ -33,6 +33,8 @@ type iface struct {
 	reason  ena.Reason
 	judged  bool // verdict was set
 	counts  [4]uint64
+	// exceeded is what allowances were exceeded by since the last tick.
+	exceeded excess
 }
 
 func (i *iface) name() string { return i.row.Interface.Name }

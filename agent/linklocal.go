@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,11 +23,15 @@ type LinkLocal interface {
 	Totals(index int) (linklocal.Totals, bool)
 	// Top ranks who sent in the newest ticks; false if nobody knows.
 	Top(n, ticks int) (top []linklocal.Sender, others linklocal.Sender, ok bool)
+	// Names are the n names that were asked for most lately.
+	Names(n int) []linklocal.QueryCount
+	// Retransmits is how many segments of TCP this host sent again, ever.
+	Retransmits() uint64
 }
 
 // tickLinkLocal puts what was sent since the last tick into this second. The
 // caller holds the lock.
-func (a *Agent) tickLinkLocal() {
+func (a *Agent) tickLinkLocal(last bool) {
 	if a.LinkLocal == nil {
 		return
 	}
@@ -38,10 +43,12 @@ func (a *Agent) tickLinkLocal() {
 			a.window.Unanswered(use.Unanswered)
 		}
 	}
+	a.record(last)
 }
 
 // addSenders names in a window who sent most in it. The caller holds the lock.
 func (a *Agent) addSenders(b *metric.Batch) {
+	b.Records, a.recorder.window = a.recorder.window, nil
 	if a.LinkLocal == nil || a.TopSenders == 0 {
 		return
 	}
@@ -59,7 +66,7 @@ func (a *Agent) linkLocal() *metric.LinkLocal {
 	if a.LinkLocal == nil {
 		return nil
 	}
-	l := &metric.LinkLocal{}
+	l := &metric.LinkLocal{Records: slices.Clone(a.recorder.kept)}
 	for _, i := range a.interfaces {
 		t, ok := a.LinkLocal.Totals(i.index)
 		if !ok {

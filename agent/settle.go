@@ -39,7 +39,7 @@ func (a *Agent) settle(turn int) bool {
 	t := a.loop.tick
 	switch {
 	case a.loop.last:
-		a.tickLinkLocal()
+		a.tickLinkLocal(true)
 		a.window.EndSecond()
 		a.sample(a.Clock.Wall(), true)
 		a.closeWindow(a.schedule.End())
@@ -57,7 +57,7 @@ func (a *Agent) settle(turn int) bool {
 		return true // the readings at the start belong to the first tick
 	}
 	a.sample(t.At, false)
-	a.tickLinkLocal()
+	a.tickLinkLocal(false)
 	a.window.EndSecond()
 	a.Live.EndSecond(t.At)
 	if t.Step != 0 {
@@ -92,6 +92,11 @@ func (a *Agent) observe(i *iface) {
 		result = i.life.Observe(r.Vector, a.now())
 		verdict, reason = result.Verdict, result.Reason
 		a.window.Observe(i.row, result)
+		for s := range ena.Stat(numAllowances) {
+			if result.Counted.Has(s) {
+				i.exceeded[s] += result.Values[s]
+			}
+		}
 		if a.Exceeded != nil && exceeded(result) {
 			a.Exceeded()
 		}

@@ -116,7 +116,7 @@ func checkDimension(name, text string) error {
 func reserved(name string) bool {
 	if slices.Contains([]string{
 		"_aws", "InstanceId", "NetworkInterfaceId", "host", "interface", "interfaces", "interfaces_omitted",
-		"linklocal_senders", "linklocal_others", "linklocal_top_sender", "linklocal_top_packets", "mac", "driver_version", "simulated", "start", "window_seconds",
+		"allowance_records", "linklocal_senders", "linklocal_others", "linklocal_top_sender", "linklocal_top_packets", "mac", "driver_version", "simulated", "start", "window_seconds",
 		"pods", "pods_dns", "pods_omitted",
 	}, name) {
 		return true

@@ -99,6 +99,7 @@ type LinkLocal struct {
 	Enabled    bool     `yaml:"enabled" default:"false" doc:"Whether link-local traffic is counted. Needs a sample_interval of at most 5s."`
 	Resolvers  []string `yaml:"resolvers" max:"4" check:"ipv4" doc:"IPv4 addresses of the VPC's resolver besides 169.254.169.253 and fd00:ec2::253. Empty: the base of the VPC's network plus two, as IMDS tells it."`
 	TopSenders int      `yaml:"top_senders" default:"10" min:"1" max:"50" doc:"How many of those who send most are named in each window and at /metrics; all others are one."`
+	DNSNames   bool     `yaml:"dns_names" default:"false" doc:"Whether records of exceeded allowances show the names that were asked for. If not, they show hashes, which differ with each start."`
 	Cgroup     string   `yaml:"cgroup" doc:"Where the root of cgroup v2 is mounted. Empty: found; a container needs the host's."`
 	Logs       string   `yaml:"kubelet_logs" default:"/var/log" required:"true" doc:"The kubelet's directory of logs, whose pods and containers name the senders."`
 }

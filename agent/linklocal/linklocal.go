@@ -82,6 +82,12 @@ type Use struct {
 	Unanswered uint64
 }
 
+// QueryCount is a name of DNS, or a hash of it, and how many queries were for it.
+type QueryCount struct {
+	Name    string
+	Queries uint64
+}
+
 // Total returns the packets to all services.
 func (u *Use) Total() (n uint64) {
 	for _, p := range u.Packets {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type Meter struct {
 	cgroups         io.Closer // nil if senders are not counted
 	clsact          bool      // the goroutine's
 	batch           *batch
+	snmp            *os.File // or nil
 
 	mu       sync.Mutex // guards what follows
 	wanted   map[int]string
@@ -35,6 +37,9 @@ type Meter struct {
 	table    *senderTable
 	complain bool // reading failed, and that was said
 	key      uint32
+
+	snmpText    [8192]byte
+	retransmits uint64
 
 	wake chan struct{}
 	stop chan struct{}
@@ -80,6 +85,9 @@ func Open(o Options) (*Meter, error) {
 	}
 	if err != nil {
 		m.log.Warn("senders of link-local traffic are not counted; interfaces are", "err", err)
+	}
+	if m.snmp, err = os.Open(snmp); err != nil {
+		m.log.Warn("retransmits of TCP will be missing in records", "err", err)
 	}
 	go m.follow()
 	return m, nil
@@ -164,6 +172,7 @@ func (m *Meter) Tick() {
 	defer m.mu.Unlock()
 	var errs error
 	now := monotonic()
+	m.readRetransmits()
 	for index, a := range m.attached {
 		m.key = uint32(index)
 		if err := m.interfaces.LookupWithFlags(&m.key, &a.counts, ebpf.LookupLock); err != nil {
@@ -369,6 +378,7 @@ func (m *Meter) Close() error {
 		errs = append(errs, m.cgroups.Close())
 	}
 	m.collection.Close()
+	m.snmp.Close() // nil is fine
 	m.cgroups = nil
 	return errors.Join(errs...)
 }

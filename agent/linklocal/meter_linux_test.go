@@ -168,6 +168,15 @@ func countRealTraffic(t *testing.T, clsact bool) {
 		t.Errorf("peak %d a second, want about %d", got.Peak, want)
 	}
 
+	// Names are of the last 10 to 20 s, and all of this took less than 10.
+	asked := map[string]uint64{}
+	for _, q := range m.Names(10) {
+		asked[q.Name] = q.Queries
+	}
+	if asked["lost.again."] != 3 || asked["api.example.com."] > 1500 || asked["elsewhere.example.com."] != 0 {
+		t.Errorf("names %v: want 3 for lost.again., none for elsewhere.example.com.", asked)
+	}
+
 	top, others, ok := m.Top(3, history)
 	if !ok {
 		t.Fatal("senders are not counted")
@@ -201,13 +210,14 @@ func TestConnectionsAreCounted(t *testing.T) {
 	defer m.Close()
 	watch(t, m, index)
 	burst{To: "169.254.169.254:80", Count: 25, TCP: true}.start(t)()
-	before := sentBy(t)
 	until(t, m, "all connections are counted", func() bool {
 		got, _ := m.Totals(index)
 		return got.Packets[IMDS] >= 25*3 // SYN, ACK and FIN at least
 	})
-	if got, _ := m.Totals(index); got.Total() > before {
-		t.Errorf("%d packets, the interface sent %d in all", got.Total(), before)
+	m.Tick()
+	got, _ := m.Totals(index)
+	if all := sentBy(t); got.Total() > all { // ARP and the like are in it too
+		t.Errorf("%d packets, the interface sent %d in all", got.Total(), all)
 	}
 }
 
@@ -330,6 +340,9 @@ func TestTicksAllocateNothing(t *testing.T) {
 	watch(t, m, index)
 	burst{To: "169.254.169.253:53", Count: 10, Name: "a.b"}.start(t)()
 	until(t, m, "packets are counted", func() bool { got, _ := m.Totals(index); return got.Answers == 10 })
+	if names := m.Names(10); len(names) != 1 || names[0].Queries != 10 || !strings.HasPrefix(names[0].Name, "#") {
+		t.Errorf("names %v, want a hash with 10 queries", names)
+	}
 	if n := testing.AllocsPerRun(50, m.Tick); n != 0 {
 		t.Errorf("%v allocations a tick, want 0", n)
 	}

@@ -20,4 +20,6 @@ func (*Meter) Tick()                                 {}
 func (*Meter) Use(int) (Use, bool)                   { return Use{}, false }
 func (*Meter) Totals(int) (Totals, bool)             { return Totals{}, false }
 func (*Meter) Top(int, int) ([]Sender, Sender, bool) { return nil, Sender{}, false }
+func (*Meter) Names(int) []QueryCount                { return nil }
+func (*Meter) Retransmits() uint64                   { return 0 }
 func (*Meter) Close() error                          { return nil }

@@ -173,6 +173,9 @@ type Batch struct {
 	// counted.
 	Senders      []Sender
 	OtherSenders uint64
+	// Records are those of allowances that were exceeded, if link-local traffic is
+	// counted: the first of each window.
+	Records []Record
 	// Levels are the raw values of each interface at the window's end, if the
 	// agent was asked for them.
 	Levels []Level

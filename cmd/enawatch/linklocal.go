@@ -22,7 +22,7 @@ func openLinkLocal(cfg *config.Config, who *whoami, log *slog.Logger) (counts ag
 		log.Warn("linklocal: a simulated interface sends nothing; link-local traffic is not counted")
 		return nil, func() {}
 	}
-	o := linklocal.Options{Resolvers: who.resolvers(c.Resolvers), Cgroup: c.Cgroup, Logs: c.Logs, Log: log}
+	o := linklocal.Options{Resolvers: who.resolvers(c.Resolvers), DNSNames: c.DNSNames, Cgroup: c.Cgroup, Logs: c.Logs, Log: log}
 	m, err := linklocal.Open(o)
 	if err != nil {
 		log.Warn("link-local traffic is not counted; everything else works", "err", err)

@@ -76,6 +76,8 @@ func (busy) Totals(int) (linklocal.Totals, bool) { return linklocal.Totals{}, tr
 func (busy) Top(int, int) (top []linklocal.Sender, others linklocal.Sender, ok bool) {
 	return nil, linklocal.Sender{}, false
 }
+func (busy) Names(int) []linklocal.QueryCount { return nil }
+func (busy) Retransmits() uint64              { return 0 }
 
 // publishEverything returns the series of a host that has everything, by name,
 // and the stats that its drivers list.

@@ -40,6 +40,7 @@ const (
 	othersMember    = "linklocal_others"
 	topSenderMember = "linklocal_top_sender"
 	topPacketMember = "linklocal_top_packets"
+	recordsMember   = "allowance_records"
 )
 
 var reserved = []string{

@@ -103,7 +103,7 @@ func (e *Encoder) appendDocument(b *metric.Batch, d document) error {
 	}
 
 	if d.senders {
-		if err := t.senders(b); err != nil {
+		if err := errors.Join(t.senders(b), t.records(b)); err != nil {
 			return err
 		}
 	}

@@ -133,6 +133,16 @@ func goldens() map[string]*metric.Batch {
 				{Name: "process dig", Process: "dig", Packets: 20, PeakPPS: 20, Services: []metric.ServicePackets{{Service: "dns", Packets: 20}}},
 			}
 			b.OtherSenders = 7
+			at := b.Start.Add(57 * time.Second)
+			b.Records = []metric.Record{{
+				At: at, Exceeded: map[string]uint64{"linklocal_allowance_exceeded": 412},
+				Senders: []metric.RecordSender{{Sender: "kube-system/coredns-5d78/coredns", Packets: 1436, PeakPPS: 1436}}, OtherSenders: 3,
+				Names: []metric.RecordName{{Name: "#0123456789abcdef", Queries: 1400}},
+				Seconds: []metric.RecordSecond{{At: at, Retransmits: 2, Interfaces: []metric.RecordInterface{{
+					Interface: "ens5", Exceeded: map[string]uint64{"linklocal_allowance_exceeded": 412},
+					Packets: map[string]uint64{"dns": 1436}, PeakPPS: 1436, DNSQueries: 1436, DNSAnswered: 1024,
+				}}}},
+			}}
 		}),
 		"units":          batch(1, size, extremes, seconds, percent, none),
 		"more-than-100":  many,

@@ -1,6 +1,25 @@
 package emf
 
-import "github.com/enawatch/enawatch/agent/metric"
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/enawatch/enawatch/agent/metric"
+)
+
+// records appends what was known around exceeded allowances.
+func (t *text) records(b *metric.Batch) error {
+	if len(b.Records) == 0 {
+		return nil
+	}
+	encoded, err := json.Marshal(b.Records)
+	if err != nil {
+		return fmt.Errorf("encode a record: %w", err)
+	}
+	t.key(recordsMember)
+	t.raw(string(encoded))
+	return nil
+}
 
 // senders appends who sent to link-local services, unless nobody knows. Who sent
 // most stands at the root too: queries and Contributor Insights take no
