@@ -38,6 +38,7 @@ var errands = map[string]func(errand){
 	"emf":        toReceiver,
 	"otlp":       toOTLP,
 	"push":       pushing,
+	"deploy":     publishEverything,
 }
 
 func inside(text string) {
