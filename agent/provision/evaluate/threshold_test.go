@@ -167,3 +167,21 @@ func show(v values) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// Whatever is written, it is evaluated or refused.
+func FuzzExpressions(f *testing.F) {
+	for _, s := range []string{"m1 - FILL(m2, 0) / 1", "100 * m1 / 130000", `ALARM("a") AND NOT OK(b)`, "FILL((", "NOT NOT (", `SELECT SUM(x) FROM SCHEMA("ENA", InstanceId)`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if v, err := calculate(s, map[string]values{"m1": points("0 X - X"), "m2": points("- X X -")}, 4); err == nil && len(v) != 4 {
+			t.Errorf("%q: %d points", s, len(v))
+		}
+		if _, err := holds(s, func(string) (State, bool) { return OK, true }); err == nil && !strings.ContainsAny(s, "(TF") {
+			t.Errorf("%q is taken for a rule", s)
+		}
+		if q, err := parseInsights(s); err == nil && q.name == "" {
+			t.Errorf("%q is taken for a query", s)
+		}
+	})
+}
