@@ -96,6 +96,7 @@ func run(t *testing.T, e errand, want ...string) {
 // A minute of drops goes through two versions of Prometheus, its rule engine and
 // Alertmanager.
 func TestBurst(t *testing.T) {
+	t.Parallel() // each has a network namespace of its own
 	run(t, errand{Tools: bed.Tools(t, "prometheus")},
 		"rates of the guide's queries", "alerts fire", "alerts resolve", "pushed equals scraped", "dashboards",
 		"protocol with 2.42", "protocol with 3.16", "conservation with 2.42", "conservation with 3.16, which is down for a while",
@@ -103,6 +104,7 @@ func TestBurst(t *testing.T) {
 }
 
 func TestCortex(t *testing.T) {
+	t.Parallel()
 	run(t, errand{Tools: bed.Tools(t, "cortex"), Cortex: true},
 		"protocol", "conservation", "metadata", "no tenant", "refusals", "too old")
 }
