@@ -1,8 +1,10 @@
 // Package awsfake is a stand-in for the parts of AWS that enawatch talks to,
 // for tests. One listener speaks
 //
-//   - CloudWatch (Smithy RPC v2 CBOR): PutMetricData,
+//   - CloudWatch (Smithy RPC v2 CBOR): PutMetricData; alarms, dashboards and
+//     Contributor Insights rules, with their tags and at their rate,
 //   - CloudWatch Logs (AWS JSON 1.1): groups, streams, retention, PutLogEvents,
+//     saved queries,
 //   - Amazon Managed Prometheus: remote write 1.0,
 //   - CloudWatch OTLP metrics,
 //   - the EC2 instance metadata service, version 2,
