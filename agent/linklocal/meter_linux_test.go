@@ -200,6 +200,49 @@ func countRealTraffic(t *testing.T, clsact bool) {
 	}
 }
 
+// A limit of 1024 packets a second stands for the card: what it drops is what
+// has no answer, and who caused that is named.
+func TestWhatTheCardDrops(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	index, thread := wireCard(t)
+	nft := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command("nsenter", append([]string{fmt.Sprintf("--net=/proc/%d/ns/net", thread), "nft"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("nft %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	nft("add table inet card; add chain inet card in { type filter hook input priority 0; }; " +
+		"add rule inet card in udp dport 53 limit rate over 1024/second burst 1024 packets counter drop")
+	root := newCgroup(t, podCgroup, unitCgroup)
+	m := open(t, Options{Cgroup: root, Logs: kubeletLogs(t)})
+	defer m.Close()
+	watch(t, m, index)
+	culprit := burst{To: "169.254.169.253:53", Count: 3000, Over: 400 * time.Millisecond, Name: "api.example.com", Cgroup: filepath.Join(root, podCgroup)}.start(t)
+	other := burst{To: "169.254.169.253:53", Count: 200, Over: 400 * time.Millisecond, Name: "b.example.com", Cgroup: filepath.Join(root, unitCgroup)}.start(t)
+	culprit()
+	other()
+	var got Totals
+	until(t, m, "every query is answered, or dropped and given up", func() bool {
+		var dropped uint64
+		if _, after, ok := strings.Cut(nft("list", "chain", "inet", "card", "in"), "counter packets "); ok {
+			fmt.Sscan(after, &dropped)
+		}
+		got, _ = m.Totals(index)
+		return dropped > 0 && got.Answers+dropped == 3200 && got.Unanswered == dropped
+	})
+	if got.Packets[DNS] != 3200 {
+		t.Errorf("%d packets, want 3200", got.Packets[DNS])
+	}
+	top, _, _ := m.Top(2, history)
+	if len(top) != 2 || top[0].Name.String() != "kube-system/coredns-5d78/coredns" || top[0].Packets[DNS] != 3000 {
+		t.Errorf("senders %+v, want CoreDNS first, with 3000", top)
+	}
+}
+
 // TCP counts packets as they are on the wire, handshakes included.
 func TestConnectionsAreCounted(t *testing.T) {
 	if !inside(t) {

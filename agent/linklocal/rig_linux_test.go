@@ -3,6 +3,7 @@ package linklocal
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -72,6 +73,13 @@ var serviceAddresses = []string{
 // with "missing" do not exist.
 func wire(t testing.TB) (index int) {
 	t.Helper()
+	index, _ = wireCard(t)
+	return index
+}
+
+// wireCard is wire, and returns a thread in the other namespace too.
+func wireCard(t testing.TB) (index, thread int) {
+	t.Helper()
 	run(t, "ip", "link", "set", "lo", "up")
 	run(t, "ip", "link", "add", "ens5", "type", "veth", "peer", "name", "card")
 	ready := make(chan error)
@@ -92,6 +100,7 @@ func wire(t testing.TB) (index int) {
 	case err := <-ready:
 		t.Fatal(err)
 	case id := <-tid:
+		thread = id
 		run(t, "ip", "link", "set", "card", "netns", strconv.Itoa(id))
 	}
 	run(t, "ip", "addr", "add", "10.9.0.10/24", "dev", "ens5")
@@ -112,7 +121,7 @@ func wire(t testing.TB) (index int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ens5.Index
+	return ens5.Index, thread
 }
 
 // services sets up the other namespace, that of the calling thread.
@@ -138,7 +147,14 @@ func services() error {
 		if err != nil {
 			return err
 		}
-		_ = c.(*net.UDPConn).SetReadBuffer(8 << 20)
+		raw, err := c.(*net.UDPConn).SyscallConn()
+		if err != nil {
+			return err
+		}
+		// Room for all queries of a test, however late they are read.
+		if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) }); e != nil || err != nil {
+			return errors.Join(e, err)
+		}
 		go resolve(c)
 	}
 	l, err := net.Listen("tcp", "169.254.169.254:80")
