@@ -9,6 +9,23 @@ const SHORT = {
 };
 const allowance = (row, name) => (row.info.allowances ?? []).find((a) => a.name === name);
 
+// update makes the rows of a table those in lines, and leaves every cell that
+// says the same, so that what is clicked or focused stays where it is.
+function update(body, lines) {
+  while (body.rows.length > lines.length) body.lastElementChild.remove();
+  lines.forEach((line, n) => {
+    const old = body.rows[n];
+    const focused = old?.contains(document.activeElement) && old.cells[0].textContent === line.cells[0].textContent;
+    if (!old || old.cells.length !== line.cells.length || old.cells[0].outerHTML !== line.cells[0].outerHTML) {
+      old ? old.replaceWith(line) : body.append(line);
+      if (focused) line.querySelector("input")?.focus();
+      return;
+    }
+    old.className = line.className;
+    [...line.cells].forEach((cell, at) => { if (old.cells[at].outerHTML !== cell.outerHTML) old.cells[at].replaceWith(cell); });
+  });
+}
+
 export class Interfaces {
   constructor(table, filter, state, changed) {
     this.table = table; this.state = state; this.changed = changed;
@@ -24,12 +41,7 @@ export class Interfaces {
     const body = this.table.tBodies[0] ?? this.table.createTBody();
     const lines = rows.map((r) => this.line(r, names));
     if (!lines.length) lines.push(el("tr", {}, el("td", { colspan: 5 + names.length }, this.filter ? "No interface matches." : "This host has no ENA interface.")));
-    const text = lines.map((l) => l.outerHTML).join("");
-    if (text === this.drawn) return; // leave the focus where it is
-    this.drawn = text;
-    const focused = document.activeElement?.dataset?.key;
-    body.replaceChildren(...lines);
-    if (focused) body.querySelector(`input[data-key="${CSS.escape(focused)}"]`)?.focus();
+    update(body, lines);
   }
 
   matches(i) {
