@@ -1,16 +1,20 @@
 # Two targets do everything: run and test. The rest are their parts, and what takes longer.
 
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION  := $(shell packaging/version)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 # No destination needs HTTP/2, which is half a megabyte.
 TAGS     := nethttpomithttp2
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# What make dist leaves behind, where, and for which architectures.
+DIST     := dist
+ARCHES   := amd64 arm64
+IMAGE    := localhost/enawatch:$(subst +,-,$(subst ~,-,$(VERSION)))
 # Tests make network namespaces, which takes root.
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-beds lint generate generate-bpf bench packages clean
+.PHONY: help build run test test-beds lint generate generate-bpf bench binaries image packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +41,7 @@ lint: ## Check formatting, go vet, staticcheck and shell scripts
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt these: $$unformatted"; exit 1; }
 	go vet -tags beds ./...
 	go run $(STATICCHECK) -tags beds ./...
-	shellcheck .ci/run test/packages test/beds/tool
+	shellcheck .ci/run test/packages test/beds/tool packaging/version packaging/image/build
 
 generate: ## Write everything that is generated: docs, tables, man pages
 	go generate ./...
@@ -51,8 +55,16 @@ generate-bpf: ## Compile the eBPF programs, which are committed (needs clang 14 
 bench: ## Benchmark the hot path, beside safchain/ethtool (as root)
 	$(AS_ROOT) go test -run '^$$' -bench . ./agent/ena ./agent/delta ./agent/window ./agent/sink/...
 
+binaries:
+	@for arch in $(ARCHES); do \
+	  CGO_ENABLED=0 GOARCH=$$arch go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(DIST)/linux-$$arch/enawatch ./cmd/enawatch || exit; \
+	done
+
+image: binaries ## Build the container image, an OCI archive in dist (with buildah)
+	@packaging/image/build $(DIST) $(IMAGE) $(DIST)/enawatch_$(VERSION)_oci.tar
+
 packages:
 	@test/packages
 
 clean: ## Remove what was built
-	rm -rf bin dist
+	rm -rf bin $(DIST)

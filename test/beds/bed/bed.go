@@ -34,8 +34,15 @@ func Tools(t testing.TB, names ...string) string {
 // Run runs a program and returns its standard output. The test ends if it fails.
 func Run(t testing.TB, program string, args ...string) string {
 	t.Helper()
+	return RunIn(t, nil, program, args...)
+}
+
+// RunIn is Run with another environment than the test's.
+func RunIn(t testing.TB, env []string, program string, args ...string) string {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	c := exec.Command(program, args...)
+	c.Env = env
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s%s", c, err, stdout.String(), stderr.String())

@@ -80,13 +80,24 @@ func stage() error {
 }
 
 // mountSysfs gives the program a /sys that shows the devices of its network
-// namespace, and not those of the host.
+// namespace, and not those of the host. Control groups are still the host's,
+// for container runtimes; where there are none to be had, it goes without.
 func mountSysfs() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
+	const cgroups = "/sys/fs/cgroup"
+	tree, err := unix.OpenTree(unix.AT_FDCWD, cgroups, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err == nil {
+		defer unix.Close(tree)
+	}
 	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /sys for the namespace: %w", err)
+	}
+	if tree >= 0 {
+		if err := unix.MoveMount(tree, "", unix.AT_FDCWD, cgroups, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("mount %s for the namespace: %w", cgroups, err)
+		}
 	}
 	return nil
 }
