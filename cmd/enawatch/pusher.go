@@ -42,13 +42,23 @@ func (p *pusher) samples(cfg *config.Config, r metric.Resource) agent.Samples {
 	return agent.Samples{Every: every, Offset: spread(r, every).Truncate(cfg.SampleInterval), Take: p.queue.Publish}
 }
 
-// close keeps the snapshots that wait, and the end of every series.
+// close keeps the snapshots that wait, and the end of every series, unless the
+// disk hangs until ctx ends.
 func (p *pusher) close(ctx context.Context) {
 	if p == nil {
 		return
 	}
 	p.queue.Close(ctx)
-	p.out.spool.Keep(p.sink, time.Now(), p.sink.End())
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		p.out.spool.Keep(p.sink, time.Now(), p.sink.End())
+	}()
+	select {
+	case <-kept:
+	case <-ctx.Done():
+		p.out.log.Error("the end of the series was not kept", "sink", p.sink.Name(), "err", "the disk hangs")
+	}
 }
 
 func (p *pusher) self() []metric.SelfMetric {
