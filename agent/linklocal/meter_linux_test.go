@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -316,6 +317,32 @@ func TestOthersStay(t *testing.T) {
 	}
 	if n := onTCX(); n != 1 {
 		t.Errorf("%d programs by tcx are left, want the other one", n)
+	}
+
+	holder := exec.Command("/proc/self/exe")
+	holder.Env = append(os.Environ(), fmt.Sprintf("%s=%d", holdVariable, index))
+	holder.Stderr = os.Stderr
+	stdout, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fscanln(stdout, new(string)); err != nil {
+		t.Fatal(err)
+	}
+	if n := onTCX(); n != 2 {
+		t.Errorf("%d programs by tcx while an agent counts, want 2", n)
+	}
+	_ = holder.Process.Kill()
+	_ = holder.Wait() // it was killed: that is what it says
+	deadline := time.Now().Add(30 * time.Second)
+	for onTCX() != 1 && time.Now().Before(deadline) {
+		runtime.Gosched() // the kernel closes its files a moment later
+	}
+	if n := onTCX(); n != 1 {
+		t.Errorf("%d programs by tcx are left by a killed agent, want the other one alone", n)
 	}
 
 	filters := func() string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -28,12 +29,34 @@ import (
 const (
 	rigVariable  = "LINKLOCAL_TEST_INSIDE"
 	sendVariable = "LINKLOCAL_TEST_SEND"
+	holdVariable = "LINKLOCAL_TEST_HOLD"
 )
+
+// hold counts an interface until it is killed, and says when it began.
+func hold(index int) {
+	m, err := Open(Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	m.Watch(index, "ens5")
+	said := false
+	for range time.Tick(50 * time.Millisecond) {
+		m.Tick()
+		if _, ok := m.Totals(index); ok && !said {
+			said = true
+			fmt.Println("counting")
+		}
+	}
+}
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(sendVariable); text != "" {
 		send(text)
 		return
+	}
+	if index, err := strconv.Atoi(os.Getenv(holdVariable)); err == nil {
+		hold(index)
 	}
 	os.Exit(m.Run())
 }
