@@ -63,6 +63,10 @@ type Options struct {
 	// Exceeded is told of each reading in which an allowance was exceeded, if it
 	// is not nil. It must not block.
 	Exceeded func()
+	// Settled is told at the end of each tick, at the monotonic time now, if it is
+	// not nil: ready says whether every interface was read by then. It must not
+	// block.
+	Settled func(ready bool, now time.Duration)
 	// Live remembers each second for people who look, if it is not nil.
 	Live *live.History
 }

@@ -36,6 +36,9 @@ func (a *Agent) settle(turn int) bool {
 			a.Log.Warn("this host has no ENA interface that is wanted: waiting for one")
 		}
 	}
+	if a.Settled != nil {
+		a.Settled(a.ready, a.Clock.Mono())
+	}
 	t := a.loop.tick
 	switch {
 	case a.loop.last:

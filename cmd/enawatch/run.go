@@ -18,6 +18,7 @@ import (
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/live"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/notify"
 	"github.com/enawatch/enawatch/agent/page"
 	"github.com/enawatch/enawatch/agent/sink/prometheus"
 	"github.com/enawatch/enawatch/agent/window"
@@ -66,6 +67,10 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	}
 	defer kernel.Close()
 
+	manager, err := notify.Open(os.Getenv, os.Getpid())
+	if err != nil {
+		return err
+	}
 	who := newIdentity(cfg, source.simulated(), log)
 	out, err := openOutputs(cfg, who, stdout, log)
 	if err != nil {
@@ -87,7 +92,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 		LinkLocal: counts, TopSenders: cfg.LinkLocal.TopSenders,
 		Attached: func(mac string) { who.attached(mac); pods.look() },
 		Samples:  out.pusher.samples(cfg, who.resource()),
-		Live:     history,
+		Live:     history, Settled: manager.Settled,
 	})
 	if err != nil {
 		return err
@@ -102,6 +107,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	out.start(who.resource()) // nothing can fail any more
 	defer onHangup(out.reopen)()
 
+	defer context.AfterFunc(ctx, manager.Stopping)()
 	log.Info("enawatch is running", "version", version, "host", who.resource().Host,
 		"sample_interval", cfg.SampleInterval, "publish_interval", cfg.PublishInterval)
 	a.Run(ctx, grace)
