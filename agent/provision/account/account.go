@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -131,7 +132,11 @@ func (a *Account) call(ctx context.Context, operation string, f func(http awscli
 		if err = f(x); err == nil {
 			return nil
 		}
-		permission := "give the identity that calls the action cloudwatch:" + operation + " (deploy/iam/apply.json)"
+		service := "cloudwatch:"
+		if strings.HasSuffix(strings.TrimSuffix(operation, "s"), "QueryDefinition") {
+			service = "logs:"
+		}
+		permission := "give the identity that calls the action " + service + operation + " (deploy/iam/apply.json)"
 		e := x.Classify(err, operation, permission, credentials)
 		if attempt == attempts || ctx.Err() != nil || e.Kind != sink.Throttled && e.Kind != sink.Transient {
 			return explain(e)
