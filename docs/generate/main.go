@@ -34,6 +34,7 @@ var targets = []target{
 	{"docs/configuration.md", func([]byte) ([]byte, error) { return configurationPage() }},
 	{"docs/otlp.md", otlpPage},
 	{"README.md", readme},
+	{"deploy/helm/enawatch/README.md", func([]byte) ([]byte, error) { return chartPage() }},
 }
 
 // write brings every target up to date. One that fails does not keep the others

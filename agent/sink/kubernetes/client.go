@@ -121,7 +121,7 @@ func refusal(what string, resp *http.Response, body []byte) error {
 	}
 	switch resp.StatusCode {
 	case http.StatusForbidden:
-		e.text += ": grant what deploy/eks/base/rbac.yaml has"
+		e.text += ": grant what docs/eks.md lists"
 	case http.StatusUnauthorized:
 		e.text += ": the token is read anew for the next request"
 	}

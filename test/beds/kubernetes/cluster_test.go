@@ -1,0 +1,333 @@
+//go:build beds
+
+package kubernetes
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	nodeName  = "node-1"
+	nodeIP    = "192.0.2.10"
+	serviceIP = "10.96.0.1"
+)
+
+// cluster is one node of Kubernetes: etcd, API server, controller manager,
+// scheduler, containerd and kubelet. It lives in the network and mount namespaces
+// that the rig made, so that the node's interfaces are scripted ENA devices, and
+// whatever a pod asks of them is answered by the scenario.
+type cluster struct {
+	t          *testing.T
+	dir, tools string
+	cgroup     string // its name in every hierarchy
+	running    []*exec.Cmd
+}
+
+func startCluster(t *testing.T, dir, tools string) *cluster {
+	c := &cluster{t: t, dir: dir, tools: tools, cgroup: "ew-" + filepath.Base(dir)}
+	t.Cleanup(c.stop)
+	c.prepareNode()
+	c.startControlPlane()
+	c.startNode()
+	return c
+}
+
+// run runs a program in here and returns its output, whatever its exit code.
+func (c *cluster) try(program string, args ...string) (string, error) {
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.path("kubeconfig"), "HELM_CACHE_HOME="+c.path("helm"), "HELM_CONFIG_HOME="+c.path("helm"), "HELM_DATA_HOME="+c.path("helm"))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (c *cluster) run(program string, args ...string) string {
+	c.t.Helper()
+	out, err := c.try(program, args...)
+	if err != nil {
+		c.t.Fatalf("%s %s: %v\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func (c *cluster) kubectl(args ...string) string {
+	c.t.Helper()
+	return c.run(filepath.Join(c.tools, "kubectl"), args...)
+}
+
+func (c *cluster) helm(args ...string) string {
+	c.t.Helper()
+	return c.run(filepath.Join(c.tools, "helm"), args...)
+}
+
+func (c *cluster) path(name string) string { return filepath.Join(c.dir, name) }
+
+func (c *cluster) write(name, text string) string {
+	c.t.Helper()
+	path := c.path(name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+	return path
+}
+
+// start starts a daemon, which is killed at the end.
+func (c *cluster) start(program string, args ...string) {
+	c.t.Helper()
+	log, err := os.Create(c.path(filepath.Base(program) + ".log"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(program, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "PATH="+c.tools+":"+os.Getenv("PATH"), "ETCD_UNSUPPORTED_ARCH=")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.running = append(c.running, cmd)
+}
+
+// until tries f until it returns true, for at most two minutes.
+func (c *cluster) until(what string, f func() bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !f(); {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("not within two minutes: %s", what)
+		}
+		<-time.After(200 * time.Millisecond)
+	}
+}
+
+// controllers are the hierarchies of cgroup v1 that this machine has.
+func controllers(t *testing.T) (names []string) {
+	text, err := os.ReadFile("/proc/cgroups")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 4 && f[0][0] != '#' && f[1] != "0" {
+			names = append(names, f[0])
+		}
+	}
+	return names
+}
+
+// prepareNode gives the namespaces what a node has: an address, cgroups, which
+// the rig's /sys hides, and settings of the kernel that the kubelet may write to.
+func (c *cluster) prepareNode() {
+	t := c.t
+	for _, command := range []string{
+		"ip link set lo up", "ip addr add " + serviceIP + "/32 dev lo",
+		"ip link add node0 type veth peer name node1", "ip addr add " + nodeIP + "/24 dev node0",
+		"ip link set node0 up", "ip link set node1 up", "ip route add default via 192.0.2.1 dev node0",
+		"mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup",
+	} {
+		f := strings.Fields(command)
+		c.run(f[0], f[1:]...)
+	}
+	names := controllers(t)
+	if len(names) == 0 {
+		c.run("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
+	}
+	for _, name := range append(names, "systemd") {
+		at, option := "/sys/fs/cgroup/"+name, name
+		if name == "systemd" {
+			option = "none,name=systemd"
+		}
+		if err := os.Mkdir(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := c.try("mount", "-t", "cgroup", "-o", option, "cgroup", at); err != nil {
+			t.Logf("no hierarchy %s: %s", name, out)
+			os.Remove(at)
+			continue
+		}
+		mine := filepath.Join(at, c.cgroup)
+		if err := os.Mkdir(mine, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			if text, err := os.ReadFile(filepath.Join(at, file)); err == nil {
+				c.writeFile(filepath.Join(mine, file), string(text))
+			}
+		}
+	}
+	for _, setting := range []string{"kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory", "vm/panic_on_oom", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"} {
+		path := "/proc/sys/" + setting
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		c.run("mount", "--bind", c.write("sys/"+filepath.Base(path), string(text)), path)
+	}
+}
+
+func (c *cluster) writeFile(path, text string) {
+	c.t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *cluster) startControlPlane() {
+	c.start("/usr/bin/etcd", "--data-dir", c.path("etcd"), "--listen-client-urls", "http://127.0.0.1:2379", "--advertise-client-urls", "http://127.0.0.1:2379",
+		"--listen-peer-urls", "http://127.0.0.1:2380", "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", "default=http://127.0.0.1:2380")
+	c.run("openssl", "genrsa", "-out", c.path("sa.key"), "2048")
+	tokens := c.write("tokens.csv", "admin,admin,admin,\"system:masters\"\nkubelet,system:node:"+nodeName+",kubelet,\"system:nodes\"\n")
+	c.start(filepath.Join(c.tools, "kube-apiserver"), "--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0", "--secure-port=443",
+		"--advertise-address="+nodeIP, "--cert-dir="+c.path("pki"), "--service-cluster-ip-range=10.96.0.0/24", "--endpoint-reconciler-type=none",
+		"--token-auth-file="+tokens, "--authorization-mode=Node,RBAC", "--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file="+c.path("sa.key"), "--service-account-signing-key-file="+c.path("sa.key"), "--kubelet-preferred-address-types=InternalIP")
+	c.until("the API server's certificate", func() bool {
+		_, err := os.Stat(c.path("pki/apiserver.crt"))
+		return err == nil
+	})
+	for _, user := range []string{"admin", "kubelet"} {
+		name := "kubeconfig"
+		if user != "admin" {
+			name += "-" + user
+		}
+		c.write(name, fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","clusters":[{"name":"c","cluster":{"server":"https://%s:443","certificate-authority":%q}}],
+"users":[{"name":"u","user":{"token":%q}}],"contexts":[{"name":"x","context":{"cluster":"c","user":"u"}}],"current-context":"x"}`, serviceIP, c.path("pki/apiserver.crt"), user))
+	}
+	c.until("the API server is ready", func() bool {
+		out, err := c.try(filepath.Join(c.tools, "kubectl"), "get", "--raw", "/readyz")
+		return err == nil && out == "ok"
+	})
+	c.start(filepath.Join(c.tools, "kube-controller-manager"), "--kubeconfig="+c.path("kubeconfig"), "--leader-elect=false",
+		"--service-account-private-key-file="+c.path("sa.key"), "--root-ca-file="+c.path("pki/apiserver.crt"), "--use-service-account-credentials=false")
+	c.start(filepath.Join(c.tools, "kube-scheduler"), "--kubeconfig="+c.path("kubeconfig"), "--leader-elect=false")
+}
+
+func (c *cluster) startNode() {
+	socket := c.path("containerd.sock")
+	config := c.write("containerd.toml", fmt.Sprintf(`version = 3
+root = %q
+state = %q
+[grpc]
+  address = %q
+[plugins.'io.containerd.cri.v1.images']
+  snapshotter = "overlayfs"
+  [plugins.'io.containerd.cri.v1.images'.pinned_images]
+    sandbox = "localhost/pause:1"
+[plugins.'io.containerd.cri.v1.runtime']
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
+    runtime_type = "io.containerd.runc.v2"
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+      BinaryName = "/usr/sbin/runc"
+      SystemdCgroup = false
+  [plugins.'io.containerd.cri.v1.runtime'.cni]
+    bin_dirs = ["/usr/lib/cni"]
+    conf_dir = %q
+`, c.path("containerd"), c.path("containerd-state"), socket, c.path("cni")))
+	c.write("cni/10-ptp.conflist", `{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"ptp","ipam":{"type":"host-local","subnet":"10.244.0.0/24","dataDir":"`+c.path("ipam")+`"}}]}`)
+	c.start(filepath.Join(c.tools, "containerd"), "--config", config)
+	ctr := filepath.Join(c.tools, "ctr")
+	c.until("containerd answers", func() bool {
+		_, err := c.try(ctr, "--address", socket, "version")
+		return err == nil
+	})
+	for _, image := range []string{"pause", "enawatch"} {
+		c.run(ctr, "--address", socket, "--namespace", "k8s.io", "images", "import", c.path(image+".tar"))
+	}
+	c.write("kubelet.yaml", fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
+authorization: {mode: AlwaysAllow}
+cgroupDriver: cgroupfs
+cgroupRoot: /%s
+containerRuntimeEndpoint: unix://%s
+evictionHard: {memory.available: 1Mi, nodefs.available: 1Mi, imagefs.available: 1Mi, nodefs.inodesFree: "1"}
+failCgroupV1: false
+failSwapOn: false
+featureGates: {KubeletInUserNamespace: true}
+makeIPTablesUtilChains: false
+podLogsDir: %s
+resolvConf: ""
+syncFrequency: 5s
+fileCheckFrequency: 5s
+nodeStatusUpdateFrequency: 2s
+`, c.cgroup, socket, c.path("logs")))
+	c.start(filepath.Join(c.tools, "kubelet"), "--config="+c.path("kubelet.yaml"), "--kubeconfig="+c.path("kubeconfig-kubelet"),
+		"--hostname-override="+nodeName, "--node-ip="+nodeIP, "--root-dir="+c.path("kubelet"), "--cert-dir="+c.path("kubelet-pki"))
+	c.until("the node is ready", func() bool {
+		out, _ := c.try(filepath.Join(c.tools, "kubectl"), "get", "node", nodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+		return out == "True"
+	})
+}
+
+// stop ends what was started here, the containers that outlive containerd
+// included, and removes the cgroups.
+func (c *cluster) stop() {
+	if c.t.Failed() {
+		for _, name := range []string{"kubelet", "containerd", "kube-apiserver"} {
+			if text, err := os.ReadFile(c.path(name + ".log")); err == nil {
+				c.t.Logf("%s.log ends:\n%s", name, text[max(0, len(text)-3000):])
+			}
+		}
+	}
+	for i := len(c.running) - 1; i >= 0; i-- {
+		c.running[i].Process.Kill()
+		c.running[i].Wait()
+	}
+	for _, pid := range c.shims() {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	c.until("every container is gone", func() bool {
+		gone := true
+		filepath.Walk("/sys/fs/cgroup", func(path string, at os.FileInfo, err error) error {
+			if err != nil || !strings.Contains(path, "/"+c.cgroup) || at.Name() != "cgroup.procs" {
+				return nil
+			}
+			text, _ := os.ReadFile(path)
+			for pid := range strings.FieldsSeq(string(text)) {
+				gone = false
+				n := 0
+				fmt.Sscan(pid, &n)
+				syscall.Kill(n, syscall.SIGKILL)
+			}
+			return nil
+		})
+		return gone
+	})
+	tops, _ := filepath.Glob("/sys/fs/cgroup/*/" + c.cgroup)
+	for _, top := range tops {
+		var all []string
+		filepath.Walk(top, func(path string, at os.FileInfo, err error) error {
+			if err == nil && at.IsDir() {
+				all = append(all, path)
+			}
+			return nil
+		})
+		for i := len(all) - 1; i >= 0; i-- {
+			os.Remove(all[i])
+		}
+	}
+}
+
+// shims are the processes that containerd left to watch containers.
+func (c *cluster) shims() (pids []int) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		text, _ := os.ReadFile(path)
+		if strings.Contains(string(text), "containerd-shim-runc-v2") && strings.Contains(string(text), c.dir) {
+			n := 0
+			fmt.Sscan(strings.Split(path, "/")[2], &n)
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
