@@ -15,6 +15,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/linklocal"
+	emfsink "github.com/enawatch/enawatch/agent/sink/emf"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -39,6 +40,8 @@ var checks = map[string]func(name, text string) error{
 	"external label": checkExternalLabel,
 	"push url":       checkPushURL,
 	"threshold":      checkThreshold,
+	"file mode":      checkFileMode,
+	"retention":      checkRetention,
 }
 
 func checkGlob(_, text string) error {
@@ -181,6 +184,23 @@ func checkEMFOutput(_, text string) error {
 		return nil
 	}
 	return fmt.Errorf("%s is no output: write stdout, agent, file:///PATH, tcp://HOST:PORT, udp://HOST:PORT, unix:///PATH or logs://GROUP/STREAM", quote(text))
+}
+
+// checkFileMode wants octal digits that let the owner read and write.
+func checkFileMode(_, text string) error {
+	mode, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || mode > 0o777 || mode&0o600 != 0o600 {
+		return fmt.Errorf("%s is no mode of a file: write octal digits that let the owner read and write, such as 0600 or 0640", quote(text))
+	}
+	return nil
+}
+
+func checkRetention(_, text string) error {
+	days, _ := strconv.Atoi(text) // it is a number already
+	if all := emfsink.Retentions(); !slices.Contains(all, days) {
+		return fmt.Errorf("CloudWatch Logs does not keep events for %d days: write one of %s", days, strings.Trim(fmt.Sprint(all), "[]"))
+	}
+	return nil
 }
 
 func checkResolution(_, text string) error {

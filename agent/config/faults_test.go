@@ -53,6 +53,13 @@ var faultTests = []struct {
 	{name: "bad YAML in a second document", file: "zeros: x\n---\n{", want: []string{
 		`f.yaml:1: zeros: "x" is not known: write sparse or dense`, `f.yaml:3: bad YAML: did not find expected node content`}},
 
+	{name: "retention that CloudWatch Logs does not have", file: "sinks: {emf: {retention_days: 31}}", want: []string{
+		`f.yaml:1: sinks.emf.retention_days: CloudWatch Logs does not keep events for 31 days: write one of 1 3 5 7 14 30 60 90 120 150 180 365 400 545 731 1096 1827 2192 2557 2922 3288 3653`}},
+	{name: "mode without the owner", file: "sinks: {emf: {mode: 0440}}", want: []string{
+		`f.yaml:1: sinks.emf.mode: "0440" is no mode of a file: write octal digits that let the owner read and write, such as 0600 or 0640`}},
+	{name: "mode that is no mode", file: "sinks: {emf: {mode: rw-r}}", want: []string{
+		`f.yaml:1: sinks.emf.mode: "rw-r" is no mode of a file: write octal digits that let the owner read and write, such as 0600 or 0640`}},
+
 	// Secrets.
 	{name: "no header", file: "sinks: {otlp: {headers: {\"Authorization Bearer hush\": hush}}}", want: []string{
 		`f.yaml:1: sinks.otlp.headers: has a name that no header can have: write letters, digits and -`}},

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -131,15 +133,20 @@ func (o *outputs) openEMF(who *whoami, stdout io.Writer) (sink.Sink, error) {
 	if who.simulated {
 		return nil, errors.New("sinks.emf.output: a simulation is written to stdout only: set it to stdout, or do not simulate")
 	}
+	mode, err := strconv.ParseUint(c.Mode, 8, 32)
+	if err != nil {
+		return nil, fmt.Errorf("sinks.emf.mode: %w", err)
+	}
 	s, err := emf.New(emf.Options{
 		Output: output, Namespace: c.Namespace, Interval: o.cfg.PublishInterval, Shape: shape,
 		LogGroup: c.LogGroup, LogStream: c.LogStream,
-		File: emf.FileOptions{RotateMiB: c.RotateMiB, RotateAge: c.RotateAge, Keep: c.Keep},
+		File: emf.FileOptions{Mode: fs.FileMode(mode), RotateMiB: c.RotateMiB, RotateAge: c.RotateAge, Keep: c.Keep},
 		Logs: emf.LogsOptions{
 			Account: awsclient.Options{
-				Region: c.Region, FindRegion: who.region, Endpoint: c.Endpoint, DisableIMDS: o.cfg.Identity.Mode == "static",
+				Region: c.Region, FindRegion: who.region, Endpoint: c.Endpoint, FIPS: c.FIPS, DualStack: c.DualStack,
+				RoleARN: c.RoleARN, ExternalID: c.ExternalID, CAFile: c.CAFile, DisableIMDS: o.cfg.Identity.Mode == "static",
 			},
-			Retention: c.Retention, Entity: true,
+			Retention: c.Retention, Entity: c.Entity,
 			Host: func() emf.Host {
 				h := who.known()
 				return emf.Host{AutoScalingGroup: h.AutoScalingGroup, Cluster: h.Cluster, Node: h.Node}

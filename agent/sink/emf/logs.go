@@ -41,6 +41,9 @@ type Host struct{ AutoScalingGroup, Cluster, Node string }
 // DefaultRetention is in days.
 const DefaultRetention = 30
 
+// Retentions lists the days that a log group may keep its events.
+func Retentions() []int { return slices.Clone(retentions) }
+
 // retentions are the days that PutRetentionPolicy takes
 // (API_PutRetentionPolicy).
 var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
