@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 # No destination needs HTTP/2, which is half a megabyte.
 TAGS     := nethttpomithttp2
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# What make dist leaves behind, where, and for which architectures.
+# What make image leaves behind, where, and for which architectures.
 DIST     := dist
 ARCHES   := amd64 arm64
 IMAGE    := localhost/enawatch:$(subst +,-,$(subst ~,-,$(VERSION)))
@@ -17,7 +17,7 @@ AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 .PHONY: help build run test test-beds lint generate generate-bpf bench binaries image packages clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/enawatch, one static binary
 	@CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/enawatch ./cmd/enawatch
