@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,7 +18,8 @@ import (
 )
 
 // Forty windows, of a second each for want of forty minutes, in which nothing
-// listens: they all arrive, in order, each with its own time, nothing twice.
+// listens: they all arrive, in order, each with its own time. Only a request that
+// was cut off on its way, which the agent says, may arrive twice.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -26,8 +28,8 @@ func TestOutage(t *testing.T) {
 devices:
 - {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 11072}}
 steps:
-- {at: 2s, rate: {bw_in_allowance_exceeded: 7, linklocal_allowance_exceeded: 31}, for: 44s}
-end: {at: 48s}
+- {at: 8s, rate: {bw_in_allowance_exceeded: 7, linklocal_allowance_exceeded: 31}, for: 44s}
+end: {at: 54s}
 `
 	if err := os.WriteFile(scenario, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -46,12 +48,13 @@ end: {at: 48s}
 	if added := ledger.Devices[0].Stats["bw_in_allowance_exceeded"].Added; r.Sum != float64(added) || added == 0 {
 		t.Errorf("CloudWatch has %v, %d happened", r.Sum, added)
 	}
-	if r.Twice != 0 {
-		t.Errorf("%d data arrived twice", r.Twice)
+	if r.Twice > 2*r.Doubts {
+		t.Errorf("%d data of two metrics arrived twice, the agent was in doubt about %d windows", r.Twice, r.Doubts)
 	}
 	late := 0
 	for i, w := range r.Windows {
-		if i > 0 && !w.Of.After(r.Windows[i-1].Of) {
+		again := r.Doubts > 0 && i > 0 && w.Of.Equal(r.Windows[i-1].Of)
+		if i > 0 && !w.Of.After(r.Windows[i-1].Of) && !again {
 			t.Errorf("window %v arrived after %v", w.Of, r.Windows[i-1].Of)
 		}
 		if w.Arrived.Sub(w.Of) > 5*time.Second {
@@ -64,8 +67,9 @@ end: {at: 48s}
 }
 
 type outageResult struct {
-	Sum     float64
+	Sum     float64 // without what arrived twice
 	Twice   int
+	Doubts  int // windows that the agent said it might have sent twice
 	Windows []struct{ Of, Arrived time.Time }
 }
 
@@ -91,12 +95,12 @@ func throughOutage(e errand) {
 	must(c.Wait())
 	os.Stderr.Write(log.Bytes())
 
-	var r outageResult
+	r := outageResult{Doubts: strings.Count(log.String(), "may count twice")}
 	for _, m := range []string{"bw_in_allowance_exceeded", "heartbeat"} {
 		s := aws.CloudWatch.Summarize(awsfake.MetricQuery{Name: m})
 		r.Twice += s.Duplicates
 		if m == "bw_in_allowance_exceeded" {
-			r.Sum = s.Sum
+			r.Sum = s.Sum - s.DuplicateSum
 		}
 	}
 	beats := aws.CloudWatch.Data(awsfake.MetricQuery{Name: "heartbeat"})
