@@ -34,7 +34,9 @@ type emitted struct {
 	Members []string
 	// OTLP are the names at CloudWatch's OTLP endpoint.
 	OTLP []string
-	Log  string
+	// Prometheus are the names on /metrics, and TYPE of node_net_ethtool.
+	Prometheus []string
+	Log        string
 }
 
 // awsOwn are metrics that AWS itself publishes.
@@ -47,7 +49,7 @@ func TestDeployNamesWhatIsPublished(t *testing.T) {
 	runErrand(t, errand{Do: "deploy", Dir: t.TempDir()}, &r, "--scenario", "testdata/everything-exceeded.yaml", "--stop-when-done")
 	r.Members = append(r.Members, podMembers(t)...)
 	r.Metrics = append(r.Metrics, awsOwn...)
-	if len(r.Metrics) < 20 || len(r.Members) < 20 || len(r.OTLP) < 10 {
+	if len(r.Metrics) < 20 || len(r.Members) < 20 || len(r.OTLP) < 10 || len(r.Prometheus) < 20 {
 		t.Fatalf("the run published too little: %+v", r)
 	}
 	named := map[string]int{}
@@ -70,6 +72,12 @@ func TestDeployNamesWhatIsPublished(t *testing.T) {
 		for _, m := range promName.FindAllStringSubmatch(text, -1) {
 			check(path, "OTLP metric", m[1], r.OTLP)
 		}
+		for _, m := range promSeries.FindAllStringSubmatch(text, -1) {
+			check(path, "Prometheus name", m[1], r.Prometheus)
+		}
+		for _, m := range promType.FindAllStringSubmatch(text, -1) {
+			check(path, "Prometheus name", m[1], r.Prometheus)
+		}
 		for _, member := range membersIn(path, text) {
 			check(path, "EMF member", member, r.Members)
 		}
@@ -78,7 +86,7 @@ func TestDeployNamesWhatIsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, least := range map[string]int{"metric": 150, "OTLP metric": 5, "EMF member": 80} {
+	for kind, least := range map[string]int{"metric": 150, "OTLP metric": 5, "Prometheus name": 100, "EMF member": 80} {
 		if named[kind] < least {
 			t.Errorf("only %d of kind %s are named in deploy/: the test does not see them", named[kind], kind)
 		}
@@ -87,6 +95,8 @@ func TestDeployNamesWhatIsPublished(t *testing.T) {
 
 var (
 	promName   = regexp.MustCompile(`\{"(system\.[a-z_.]+)"\}`)
+	promSeries = regexp.MustCompile(`\b((?:node_net_ethtool|node_ethtool_|ena_|enawatch_)[a-z_]*)[{[]`)
+	promType   = regexp.MustCompile(`\btype="([a-z_]+)"`)
 	selected   = regexp.MustCompile(`(?:SUM|MIN|MAX|AVG|COUNT)\(([a-z_]+)\) FROM SCHEMA\("([^"]+)"((?:, [A-Za-z]+)*)\)`)
 	searched   = regexp.MustCompile(`\{([A-Za-z]+),([A-Za-z,]+)\} MetricName="([a-z_]+)"`)
 	dashed     = regexp.MustCompile(`"(ENA)",\s+"([a-z_]+)",\s+"([A-Za-z]+)",`)
@@ -226,7 +236,7 @@ func publishEverything(e errand) {
 	must(err)
 	must(aws.Listen(net.JoinHostPort(imdsAddress, "80")))
 	file := filepath.Join(e.Dir, "emf.jsonl")
-	c := exec.Command(e.Agent, "run", "--publish-interval", "5s", "--state-dir", e.Dir, "--sinks.prometheus=false",
+	c := exec.Command(e.Agent, "run", "--publish-interval", "5s", "--state-dir", e.Dir, "--sinks.prometheus.listen", agentAddress,
 		"--sinks.cloudwatch.endpoint", aws.URL(), "--sinks.cloudwatch.publish-jitter", "0s", "--sinks.cloudwatch.rollups", "AutoScalingGroupName,ClusterName",
 		"--identity.auto-scaling-group", "web", "--identity.cluster", "prod",
 		"--sinks.emf.output", "file://"+file, "--sinks.otlp.endpoint", aws.URL(), "--sinks.otlp.sigv4")
@@ -235,9 +245,14 @@ func publishEverything(e errand) {
 	c.Stderr = &log
 	must(c.Start())
 	<-stop.Done()
+	scraped := await(context.Background(), "http://"+agentAddress+"/metrics")
 	must(c.Process.Signal(syscall.SIGTERM))
 	must(c.Wait())
 	r := emitted{Log: log.String()}
+	r.Prometheus = regexp.MustCompile(`(?m)^[a-z_]+`).FindAllString(scraped, -1)
+	for _, m := range promType.FindAllStringSubmatch(scraped, -1) {
+		r.Prometheus = append(r.Prometheus, m[1])
+	}
 	for _, m := range aws.CloudWatch.Metrics() {
 		var names []string
 		for _, d := range m.Dimensions {
@@ -258,7 +273,7 @@ func publishEverything(e errand) {
 		must(json.Unmarshal(lines.Bytes(), &root))
 		r.Members = append(r.Members, slices.Collect(maps.Keys(root))...)
 	}
-	for _, list := range []*[]string{&r.Metrics, &r.Members, &r.OTLP} {
+	for _, list := range []*[]string{&r.Metrics, &r.Members, &r.OTLP, &r.Prometheus} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
