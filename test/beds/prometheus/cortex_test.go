@@ -33,6 +33,7 @@ alertmanager: {external_url: "http://127.0.0.1:9009/alertmanager", data_dir: DIR
 alertmanager_storage: {backend: local, local: {path: DIR/alerts}}
 compactor: {data_dir: DIR/compactor, sharding_ring: {kvstore: {store: inmemory}}}
 frontend_worker: {match_max_concurrent: true}
+querier: {active_query_tracker_dir: DIR/active}
 `
 
 // cortex pushes a minute of drops to Cortex, which takes remote write 1.0 only,
