@@ -38,7 +38,7 @@ func newHTTPClient(o *Options) (*awshttp.BuildableClient, error) {
 	}
 	client := awshttp.NewBuildableClient().WithTimeout(o.Timeout)
 	return client.WithTransportOptions(func(t *http.Transport) { // TLS 1.2 or newer is its default
-		t.Proxy = outsideProxy(http.ProxyFromEnvironment)
+		t.Proxy = Proxy
 		t.TLSClientConfig.RootCAs = roots
 		t.IdleConnTimeout = idleTimeout
 		// HTTP/2 would cost memory and gain nothing for one request a minute.
@@ -51,6 +51,11 @@ func newHTTPClient(o *Options) (*awshttp.BuildableClient, error) {
 // privateServices is where EC2 has its IPv6 services. Those of IPv4 have
 // link-local addresses.
 var privateServices = netip.MustParsePrefix("fd00:ec2::/32")
+
+// Proxy is the proxy that the environment names for a request, for
+// [http.Transport]: none for EC2's services on the host itself. Errors do not
+// repeat the proxy's URL.
+func Proxy(r *http.Request) (*url.URL, error) { return outsideProxy(http.ProxyFromEnvironment)(r) }
 
 // outsideProxy asks environment which proxy to use, but not for EC2's services
 // on the host itself, which no proxy can reach. Errors do not repeat the

@@ -12,7 +12,7 @@
 // # Protocol
 //
 // What waits in the spool is remote write 2.0. It is sent so if the receiver
-// says how many samples it has written; if not, it is sent as 1.0, then and from
+// says that it has written every sample; if not, it is sent as 1.0, then and from
 // then on. AMP is always sent 1.0, the only version that it documents. A sample
 // that arrives twice counts once, so that no delivery is ever in doubt.
 //
@@ -97,8 +97,13 @@ func (s *Sink) Name() string { return "remote_write" }
 // Idempotent returns true.
 func (s *Sink) Idempotent() bool { return true }
 
-// Patience returns a quarter of the time that samples are good for.
-func (s *Sink) Patience() time.Duration { return s.o.MaxAge / 4 }
+// maxPatience is the longest pause between two attempts: while one waits, the
+// oldest samples become too old, even after the receiver's return.
+const maxPatience = 15 * time.Second
+
+// Patience returns a quarter of the time that samples are good for, and no more
+// than 15 s.
+func (s *Sink) Patience() time.Duration { return min(s.o.MaxAge/4, maxPatience) }
 
 // Deliver sends one request that Sample, End or Split made. It is to be called
 // by one goroutine at a time. An error is a *sink.Error.

@@ -268,12 +268,12 @@ func TestTenMinutesDown(t *testing.T) {
 				if dropped != float64(missing*perSnapshot) {
 					t.Errorf("%v samples are counted as dropped, %d are missing", dropped, missing*perSnapshot)
 				}
-				// The next attempt after the return comes within a quarter of the window.
-				most := int((down - window + window/4) / every)
+				// The next attempt after the return comes within 15 s.
+				most := int((down - window + maxPatience) / every)
 				if least := int((down - window) / every); missing < least-1 || missing > most+1 {
 					t.Errorf("%d of %d snapshots are missing, want %d to %d", missing, len(instants), least, most)
 				}
-				if age := back.Sub(time.UnixMilli(firstBack)); age < window-window/4-every {
+				if age := back.Sub(time.UnixMilli(firstBack)); age < window-maxPatience-every {
 					t.Errorf("the first sample that came is from %v before the return: more of the window fits", age)
 				}
 				if err := state.Close(); err != nil {

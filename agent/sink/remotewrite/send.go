@@ -40,30 +40,34 @@ func (s *Sink) send(ctx context.Context, m *message, data []byte) *sink.Error {
 		switch {
 		case err != nil:
 			return err
-		case a.stored():
+		case a.stored(m):
 			s.settleOn(V2)
 			return nil
-		case s.speaks() == V2 || !a.foreign():
+		case s.o.Version == V2 || !a.foreign():
 			return s.classify(a, m)
 		}
-		// It takes 1.0 or nothing.
+		// It takes 1.0 or nothing; it may be an older one than yesterday's.
 	}
 	now := s.o.Now()
+	var described []string
 	a, err := s.post(ctx, m.v1(func(family string) bool {
 		due := now.Sub(s.described[family]) >= describeEvery
 		if due {
-			s.described[family] = now
+			described = append(described, family)
 		}
 		return due
 	}), V1)
 	if err != nil {
 		return err
 	}
-	if status := a.exchange.Status(); status/100 == 2 {
-		s.settleOn(V1)
-		return nil
+	if status := a.exchange.Status(); status/100 != 2 {
+		return s.classify(a, m)
 	}
-	return s.classify(a, m)
+	for _, family := range described {
+		s.described[family] = now
+	}
+	s.settleOn(V1)
+	return nil
 }
 
 func (s *Sink) speaks() Version {
@@ -79,8 +83,9 @@ func (s *Sink) settleOn(v Version) {
 }
 
 // stored reports whether a receiver of 2.0 took everything.
-func (a *answer) stored() bool {
-	return a.exchange.Status()/100 == 2 && a.exchange.Header.Get(written) != ""
+func (a *answer) stored(m *message) bool {
+	n, err := strconv.Atoi(a.exchange.Header.Get(written))
+	return a.exchange.Status()/100 == 2 && err == nil && n >= len(m.series)
 }
 
 // foreign reports whether the answer to a message of 2.0 may be that of a
@@ -127,6 +132,9 @@ func (s *Sink) post(ctx context.Context, body []byte, v Version) (*answer, *sink
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what there is of it
+	for _, value := range s.o.Headers {
+		secrets = append(secrets, value)
+	}
 	return &answer{x, awsclient.Text(text, secrets...)}, nil
 }
 
@@ -150,7 +158,8 @@ func (s *Sink) authorize(ctx context.Context, r *http.Request, body []byte) (sec
 			return nil, failure
 		}
 		r.SetBasicAuth(s.o.User, password)
-		return []string{password}, nil
+		// What stands on the request is as good as the password.
+		return []string{password, strings.TrimPrefix(r.Header.Get("Authorization"), "Basic ")}, nil
 	case Bearer:
 		token, failure := secret(s.o.Token, s.o.TokenFile)
 		if failure != nil {
@@ -210,7 +219,7 @@ func (s *Sink) classify(a *answer, m *message) *sink.Error {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		s.forbidden(e, x)
 	case status/100 == 2:
-		e.Err = fmt.Errorf("remote write: status %d, but not how many samples were written", status)
+		e.Err = fmt.Errorf("remote write: status %d, but not that every sample was written", status)
 		e.Remedy = "the receiver does not speak 2.0: set protocol to 1.0 or auto"
 	default:
 		e.Remedy = "look at url, and for a proxy on the way"
@@ -243,6 +252,7 @@ func (s *Sink) forbidden(e *sink.Error, x *awsclient.Exchange) {
 // newHTTPClient returns a client for receivers that are not AWS.
 func newHTTPClient(o *Options) (*http.Client, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = awsclient.Proxy
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	// One request every few seconds: a connection is kept, and one is enough.
 	t.MaxIdleConnsPerHost, t.MaxConnsPerHost = 1, 1

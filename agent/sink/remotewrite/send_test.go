@@ -92,6 +92,50 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// A receiver that spoke 2.0 yesterday may be replaced by one that does not.
+func TestReceiverRolledBack(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		version Version
+		status  int
+		written string
+		ok      bool
+	}{
+		{"says nothing of what it wrote", Auto, 204, "", true},
+		{"wrote nothing", Auto, 204, "0", true},
+		{"wrote half", Auto, 200, "1", true},
+		{"can't be told", Auto, 200, "many", true},
+		{"refuses the type", Auto, 415, "", true},
+		{"2.0 by configuration", V2, 204, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rolledBack := false
+			r := newReceiver(t, func(w http.ResponseWriter, q *http.Request) {
+				switch {
+				case !rolledBack:
+					w.Header().Set(written, "2")
+				case strings.Contains(q.Header.Get("Content-Type"), "v2"):
+					if tt.written != "" {
+						w.Header().Set(written, tt.written)
+					}
+					w.WriteHeader(tt.status)
+				}
+			})
+			o := plain(r.URL)
+			o.Version = tt.version
+			s := newSink(t, o)
+			if err := s.Deliver(t.Context(), request(time.Now())); err != nil || s.speaks() != V2 {
+				t.Fatalf("speaks %d, %v", s.speaks(), err)
+			}
+			rolledBack = true
+			err := s.Deliver(t.Context(), request(time.Now()))
+			if (err == nil) != tt.ok || tt.ok && s.speaks() != V1 {
+				t.Errorf("speaks %d, %v", s.speaks(), err)
+			}
+		})
+	}
+}
+
 // While the receiver is down, nothing is concluded of what it speaks.
 func TestVersionWhileDown(t *testing.T) {
 	down := true
@@ -192,14 +236,15 @@ func TestCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t, func(w http.ResponseWriter, q *http.Request) {
 				w.WriteHeader(http.StatusForbidden)
-				io.WriteString(w, "you said s3cret, "+q.Header.Get("Authorization"))
+				io.WriteString(w, "you said s3cret, "+q.Header.Get("Authorization")+" of "+q.Header.Get("X-Scope-OrgID"))
 			})
 			o := plain(r.URL)
 			o.Headers = map[string]string{"X-Scope-OrgID": "tenant-1"}
 			tt.set(&o)
 			s := newSink(t, o)
 			err := s.Deliver(t.Context(), request(time.Now()))
-			if e, ok := err.(*sink.Error); !ok || e.Kind != sink.Credentials || o.Auth != "" && strings.Contains(e.Error(), "s3cret") {
+			if e, ok := err.(*sink.Error); !ok || e.Kind != sink.Credentials || o.Auth != "" && strings.Contains(e.Error(), "s3cret") ||
+				strings.Contains(e.Error(), "bWU6czNjcmV0") || strings.Contains(e.Error(), "tenant-1") {
 				t.Errorf("%v", err)
 			}
 			if got := r.header.Get("Authorization"); got != tt.want {
