@@ -201,6 +201,48 @@ func TestHandEdits(t *testing.T) {
 	}
 }
 
+// A dashboard stays while rules do, whose they are follows from it: the next
+// destroy finds all of them.
+func TestDestroyDeniedHalfway(t *testing.T) {
+	a, s := open(t)
+	views, err := provision.Dashboards(options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, a, plan(t, a, views, Views, true))
+	if err := s.Faults.Add(awsfake.Rule{Operation: "DeleteInsightRules", Times: -1, Faults: []awsfake.Fault{{Kind: awsfake.Status, Status: 403}}}); err != nil {
+		t.Fatal(err)
+	}
+	destroy := func() (*Plan, error) {
+		p, err := a.Owned(t.Context(), "ena", Views)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.Apply(t.Context(), p)
+		return p, err
+	}
+	first, err := destroy()
+	if err == nil || !strings.Contains(err.Error(), "kept") {
+		t.Errorf("denied: %v", err)
+	}
+	s.Faults.Clear()
+	second, err := destroy()
+	rules := func(p *Plan) (n int) {
+		for _, s := range p.Steps {
+			if s.Kind == insightRule {
+				n++
+			}
+		}
+		return n
+	}
+	if err != nil || rules(second) == 0 || rules(second) != rules(first) {
+		t.Errorf("%d rules, then %d; %v", rules(first), rules(second), err)
+	}
+	if p, err := a.Owned(t.Context(), "ena", Views); err != nil || len(p.Steps) > 0 {
+		t.Errorf("left: %v, %v", steps(p), err)
+	}
+}
+
 // What others own is neither changed nor deleted, whatever its name.
 func TestStrangers(t *testing.T) {
 	a, s := open(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
@@ -43,6 +44,10 @@ func (a *Account) Apply(ctx context.Context, p *Plan) (done map[Action]int, err 
 		}
 	}
 	for _, batch := range batches(gone) {
+		if batch[0].Kind == dashboard && len(failed) > 0 {
+			failed = append(failed, fmt.Errorf("dashboard %s: kept, as by it the rules that are left are known to be the set's: try again", batch[0].Name))
+			continue
+		}
 		a.o.Progress(n, all, "delete "+batch[0].Name)
 		if err := a.remove(ctx, batch); err != nil {
 			failed = append(failed, fmt.Errorf("%s %s: %w", batch[0].Kind, batch[0].Name, err))
@@ -95,13 +100,16 @@ func (a *Account) put(ctx context.Context, s *Step) error {
 }
 
 // batches groups steps into calls: composite alarms go first and alone, as
-// DeleteAlarms takes one of them, then up to 100 alarms at once.
+// DeleteAlarms takes one of them, then up to 100 alarms at once. Dashboards go
+// last: whose a rule is follows from one (findRules).
 func batches(steps []Step) (list [][]Step) {
-	var alarms, rest [][]Step
+	var alarms, rest, dashboards [][]Step
 	for _, s := range steps {
 		switch last := len(alarms) - 1; {
 		case s.Kind == compositeAlarm:
 			list = append(list, []Step{s})
+		case s.Kind == dashboard:
+			dashboards = append(dashboards, []Step{s})
 		case family(s.Kind) != "alarm":
 			rest = append(rest, []Step{s})
 		case last < 0 || len(alarms[last]) == pageSize:
@@ -110,7 +118,7 @@ func batches(steps []Step) (list [][]Step) {
 			alarms[last] = append(alarms[last], s)
 		}
 	}
-	return append(append(list, alarms...), rest...)
+	return slices.Concat(list, alarms, rest, dashboards)
 }
 
 // remove deletes a batch.
