@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -36,7 +35,15 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 			if err != nil {
 				return err
 			}
-			bill, err := alarms.price(more.add(priced(in, cfg, groups)), cfg, groups, c.InOrStdin())
+			// Here, once: standard input can't be read again.
+			if alarms.instances, err = alarms.readInstances(c.InOrStdin()); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			alarms.instancesFrom = ""
+			if !c.Flags().Changed("hosts") {
+				in.Hosts = max(in.Hosts, len(alarms.instances))
+			}
+			bill, err := alarms.price(more.add(priced(in, cfg, groups)), cfg, groups)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -53,7 +60,7 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 		},
 	}
 	f := c.Flags()
-	f.IntVar(&in.Hosts, "hosts", 1, "hosts in the account and region")
+	f.IntVar(&in.Hosts, "hosts", 1, "hosts in the account and region; if not given, as many as --instances")
 	f.IntVar(&in.Interfaces, "interfaces", 1, "ENA interfaces of each host")
 	f.IntVar(&groups, "groups", 1, "values of each roll-up dimension among the hosts")
 	f.IntVar(&in.BusyHours, "busy-hours", in.BusyHours, "hours of a month in which a host exceeds its allowances")
@@ -74,11 +81,11 @@ EMF on stdout is priced as if CloudWatch Logs took it.`,
 
 // price adds the alarms that enawatch alarms apply would make with the same
 // options. Instances and groups that are not named are as many as there are.
-func (w *wanted) price(in cost.Config, cfg *config.Config, groups int, stdin io.Reader) (cost.Config, error) {
+func (w *wanted) price(in cost.Config, cfg *config.Config, groups int) (cost.Config, error) {
 	if len(w.scopes) == 0 {
 		return in, nil
 	}
-	o, err := w.optionsOf(cfg, stdin)
+	o, err := w.optionsOf(cfg, nil)
 	if err != nil {
 		return in, err
 	}
@@ -88,7 +95,7 @@ func (w *wanted) price(in cost.Config, cfg *config.Config, groups int, stdin io.
 	for i := 0; len(o.Groups) == 0 && i < min(groups, maxPriced); i++ {
 		w.groups = append(w.groups, fmt.Sprintf("AutoScalingGroupName=group-%d", i))
 	}
-	if o, err = w.optionsOf(cfg, stdin); err != nil {
+	if o, err = w.optionsOf(cfg, nil); err != nil {
 		return in, err
 	}
 	set, err := provision.Alarms(o)
