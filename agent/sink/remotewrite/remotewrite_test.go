@@ -380,6 +380,29 @@ func TestEndOfSeries(t *testing.T) {
 	}
 }
 
+// What the agent counts of itself is sent if that is asked for.
+func TestSelf(t *testing.T) {
+	for _, wanted := range []bool{false, true} {
+		o := options("http://aps.invalid" + writePath)
+		o.Self = wanted
+		of := snapshot(time.Unix(1_790_000_000, 0), 1, "ens5")
+		of.Self = []metric.SelfMetric{{Name: "enawatch_windows_total", Help: "Windows.", Kind: metric.Counter, Value: 3}}
+		sent := false
+		for _, r := range newSink(t, o).Sample(of) {
+			m, err := decode(r.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range m.series {
+				sent = sent || v.name() == "enawatch_windows_total"
+			}
+		}
+		if sent != wanted {
+			t.Errorf("self %t: sent %t", wanted, sent)
+		}
+	}
+}
+
 // Requests hold at most as many series as Prometheus sends.
 func TestManySeries(t *testing.T) {
 	o := options("http://aps.invalid" + writePath)

@@ -49,11 +49,11 @@ func (s *Sink) send(ctx context.Context, m *message, data []byte) *sink.Error {
 		// It takes 1.0 or nothing; it may be an older one than yesterday's.
 	}
 	now := s.o.Now()
-	var described []string
+	described := map[string]bool{} // in this request
 	a, err := s.post(ctx, m.v1(func(family string) bool {
-		due := now.Sub(s.described[family]) >= describeEvery
+		due := !described[family] && now.Sub(s.described[family]) >= describeEvery
 		if due {
-			described = append(described, family)
+			described[family] = true
 		}
 		return due
 	}), V1)
@@ -63,7 +63,7 @@ func (s *Sink) send(ctx context.Context, m *message, data []byte) *sink.Error {
 	if status := a.exchange.Status(); status/100 != 2 {
 		return s.classify(a, m)
 	}
-	for _, family := range described {
+	for family := range described {
 		s.described[family] = now
 	}
 	s.settleOn(V1)

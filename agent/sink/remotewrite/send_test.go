@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/snappy"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/test/awsfake"
@@ -269,6 +271,65 @@ func TestCredentials(t *testing.T) {
 	write("renewed")
 	if err := s.Deliver(t.Context(), request(time.Now())); err != nil || r.header.Get("Authorization") != "Bearer renewed" {
 		t.Errorf("%v, %s", err, r.header.Get("Authorization"))
+	}
+}
+
+// What a family is, is said once in a request of 1.0, again after an attempt
+// that failed, and then a minute later.
+func TestMetadata(t *testing.T) {
+	now, status, described := time.Now(), http.StatusServiceUnavailable, 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, err := io.ReadAll(q.Body)
+		if err == nil {
+			body, err = snappy.Decode(nil, body)
+		}
+		for described = 0; err == nil && len(body) > 0; {
+			number, _, n := protowire.ConsumeField(body)
+			if err = protowire.ParseError(n); err == nil {
+				body = body[n:]
+			}
+			if number == v1Metadata {
+				described++
+			}
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	o := plain(server.URL)
+	o.Version, o.Now = V1, func() time.Time { return now }
+	s := newSink(t, o)
+	deliver := func() error {
+		return s.Deliver(t.Context(), encode(now.UnixMilli(), []*series{
+			{labels: []label{{"__name__", "a"}, {"device", "ens5"}}}, {labels: []label{{"__name__", "a"}, {"device", "ens6"}}},
+			{labels: []label{{"__name__", "b"}}},
+		}).Data)
+	}
+	for _, step := range []struct {
+		status, want int
+		later        time.Duration
+	}{{503, 2, 0}, {200, 2, 0}, {200, 0, 15 * time.Second}, {200, 2, 50 * time.Second}} {
+		status, now = step.status, now.Add(step.later)
+		if err := deliver(); (err == nil) != (status == 200) {
+			t.Fatal(err)
+		}
+		if described != step.want {
+			t.Errorf("%+v: %d families are described", step, described)
+		}
+	}
+}
+
+func TestPatience(t *testing.T) {
+	for age, want := range map[time.Duration]time.Duration{
+		20 * time.Second: 5 * time.Second, time.Minute: 15 * time.Second, 10 * time.Minute: 15 * time.Second,
+	} {
+		o := plain("http://127.0.0.1:1/write")
+		o.MaxAge = age
+		if got := newSink(t, o).Patience(); got != want {
+			t.Errorf("samples good for %v: a pause of up to %v, want %v", age, got, want)
+		}
 	}
 }
 
