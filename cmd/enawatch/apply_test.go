@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,16 +58,12 @@ func TestAlarmsInAnAccount(t *testing.T) {
 // enawatch cost and the summary of plan say the same of the same alarms.
 func TestCostAgreesWithPlan(t *testing.T) {
 	_, flags := inAccount(t)
-	ids := filepath.Join(t.TempDir(), "ids")
-	if err := os.WriteFile(ids, []byte("i-0123456789abcdef0 # one\ni-0123456789abcdef1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	tests := []string{
 		"--scope host --instances i-0123456789abcdef0,i-0123456789abcdef1,i-0123456789abcdef2 --interfaces 2 --threshold any",
 		"--scope host,group --instances i-0123456789abcdef0 --group AutoScalingGroupName=a,ClusterName=b --conntrack-capacity 100000",
 		"--scope fleet --hosts 1234 --interfaces 3",
 		"--scope fleet,host --instances i-0123456789abcdef0,i-0123456789abcdef1,i-0123456789abcdef2",
-		"--scope fleet,host --instances-from " + ids,
+		"--scope fleet,host --instances-from -",
 		"--scope fleet,host,logs,promql --hosts 2 --instances i-0123456789abcdef0,i-0123456789abcdef1 --conntrack-left 0 --query-role arn:aws:iam::123456789012:role/q",
 	}
 	for _, args := range tests {

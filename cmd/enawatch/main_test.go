@@ -11,12 +11,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// stdin is the standard input of commands that tests execute.
+const stdin = "i-0123456789abcdef0\ni-0123456789abcdef1 # two\n"
+
 // execute runs a command line and returns what main would exit with.
 func execute(t *testing.T, args ...string) (stdout, message string, code int) {
 	t.Helper()
 	var out, log bytes.Buffer
 	c := rootCommand()
 	c.SetArgs(args)
+	c.SetIn(strings.NewReader(stdin))
 	c.SetOut(&out)
 	c.SetErr(&log)
 	err := c.ExecuteContext(t.Context())

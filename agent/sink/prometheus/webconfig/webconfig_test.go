@@ -141,8 +141,13 @@ func TestClientCertificates(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := status(t, &tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS12}, url, "", ""); err == nil {
-		t.Error("TLS 1.2 is taken")
+	pair, err := tls.X509KeyPair(good.cert, good.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := &tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	if _, _, err := status(t, old, url, "", ""); err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("TLS 1.2, with min_version TLS13: %v", err)
 	}
 }
 
@@ -219,6 +224,7 @@ func TestMistakes(t *testing.T) {
 		{"basic_auth_users: {ann: hunter2}", "no bcrypt hash"},
 		{"basic_auth_users: hunter2", "not of the type that belongs here"},
 		{"basic_auth_users: {ann: [hunter2]}", "not of the type that belongs here"},
+		{strings.Repeat("#", maxFile), "larger than"},
 		{"a: b: c", "mapping values are not allowed"},
 	} {
 		path := filepath.Join(dir, "web.yml")
@@ -226,7 +232,7 @@ func TestMistakes(t *testing.T) {
 		err := Check(path)
 		switch {
 		case err == nil || !strings.Contains(err.Error(), test.want):
-			t.Errorf("%s: %v; want %q", test.text, err, test.want)
+			t.Errorf("%.80s: %v; want %q", test.text, err, test.want)
 		case strings.ContainsRune(err.Error(), '\n'):
 			t.Errorf("%s: %v is not one line", test.text, err)
 		case strings.Contains(err.Error(), "hunter2"):
