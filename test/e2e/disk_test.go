@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -39,14 +38,7 @@ func TestBadDisks(t *testing.T) {
 			var r diskResult
 			runErrand(t, errand{Do: "disk", Dir: state, Script: tt.script}, &r,
 				"--scenario", "../enasim/testdata/scenarios/steady-growth.yaml", "--ledger", ledgerPath, "--stop-when-done")
-			var ledger simulate.Ledger
-			content, err := os.ReadFile(ledgerPath)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(content, &ledger); err != nil {
-				t.Fatal(err)
-			}
+			ledger := readLedger(t, ledgerPath)
 			var added uint64
 			for _, d := range ledger.Devices {
 				added += d.Stats["bw_in_allowance_exceeded"].Added

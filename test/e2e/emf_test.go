@@ -18,7 +18,6 @@ import (
 
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
-	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -37,14 +36,7 @@ func TestEMFOutputs(t *testing.T) {
 			var r emfResult
 			runErrand(t, errand{Do: "emf", Dir: dir, Output: output}, &r,
 				"--scenario", "../enasim/testdata/scenarios/steady-growth.yaml", "--ledger", ledgerPath, "--stop-when-done")
-			var ledger simulate.Ledger
-			content, err := os.ReadFile(ledgerPath)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(content, &ledger); err != nil {
-				t.Fatal(err)
-			}
+			ledger := readLedger(t, ledgerPath)
 			p := publishedBy(t, []byte(withoutRepeats(t, r.Lines, r.Doubts)))
 			for i := range ena.Catalogue() {
 				if e := ena.Stat(i).Entry(); e.Kind == metric.Counter && !e.Internal && e.Group != ena.Queue {

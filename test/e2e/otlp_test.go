@@ -33,14 +33,7 @@ func TestOTLPToCloudWatch(t *testing.T) {
 			var r otlpResult
 			runErrand(t, errand{Do: "otlp", Dir: dir, Output: string(temporality)}, &r,
 				"--scenario", "../enasim/testdata/scenarios/steady-growth.yaml", "--ledger", ledgerPath, "--stop-when-done")
-			var ledger simulate.Ledger
-			content, err := os.ReadFile(ledgerPath)
-			if err == nil {
-				err = json.Unmarshal(content, &ledger)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			ledger := readLedger(t, ledgerPath)
 			p := takenBy(t, r, ledger)
 			for i := range ena.Catalogue() {
 				if e := ena.Stat(i).Entry(); e.Kind == metric.Counter && !e.Internal && e.Group != ena.Queue {

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -37,14 +36,7 @@ end: {at: 54s}
 	var r outageResult
 	runErrand(t, errand{Do: "outage", Dir: filepath.Join(dir, "state")}, &r,
 		"--scenario", scenario, "--ledger", ledgerPath, "--stop-when-done")
-	var ledger simulate.Ledger
-	content, err := os.ReadFile(ledgerPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(content, &ledger); err != nil {
-		t.Fatal(err)
-	}
+	ledger := readLedger(t, ledgerPath)
 	if added := ledger.Devices[0].Stats["bw_in_allowance_exceeded"].Added; r.Sum != float64(added) || added == 0 {
 		t.Errorf("CloudWatch has %v, %d happened", r.Sum, added)
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
-	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -32,14 +31,7 @@ func TestRemoteWrite(t *testing.T) {
 			var r pushResult
 			runErrand(t, errand{Do: "push", Dir: dir}, &r,
 				"--scenario", "../enasim/testdata/scenarios/"+scenario+".yaml", "--ledger", ledgerPath, "--stop-when-done")
-			var ledger simulate.Ledger
-			content, err := os.ReadFile(ledgerPath)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(content, &ledger); err != nil {
-				t.Fatal(err)
-			}
+			ledger := readLedger(t, ledgerPath)
 			grown, named := grownBy(t, r.Series)
 			for i := range ena.Catalogue() {
 				e := ena.Stat(i).Entry()

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/enawatch/enawatch/agent/simulate"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -102,14 +101,7 @@ end: {at: %[2]ds}
 	runErrand(t, errand{Do: "soak", Dir: filepath.Join(dir, "state"), Seed: seed}, &r,
 		"--scenario", scenario, "--ledger", ledgerPath, "--stop-when-done")
 
-	var ledger simulate.Ledger
-	content, err := os.ReadFile(ledgerPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(content, &ledger); err != nil {
-		t.Fatal(err)
-	}
+	ledger := readLedger(t, ledgerPath)
 	for _, name := range []string{"bw_in_allowance_exceeded", "pps_allowance_exceeded", "linklocal_allowance_exceeded"} {
 		var added uint64
 		for _, d := range ledger.Devices {
