@@ -20,11 +20,13 @@ type Signer struct {
 	HTTP HTTPClient
 	// Credentials are those of the newest signature.
 	Credentials aws.Credentials
+	// Region is that of the service.
+	Region string
 
-	owner           *Client
-	provider        aws.CredentialsProvider
-	region, service string
-	v4              *v4.Signer
+	owner    *Client
+	provider aws.CredentialsProvider
+	service  string
+	v4       *v4.Signer
 }
 
 // Signer puts the credential chain together for a service as signatures name it
@@ -35,7 +37,7 @@ func (c *Client) Signer(ctx context.Context, service string) (*Signer, *sink.Err
 		return nil, err
 	}
 	return &Signer{
-		HTTP: cfg.HTTPClient, owner: c, provider: cfg.Credentials, region: cfg.Region, service: service, v4: v4.NewSigner(),
+		HTTP: cfg.HTTPClient, owner: c, provider: cfg.Credentials, Region: cfg.Region, service: service, v4: v4.NewSigner(),
 	}, nil
 }
 
@@ -47,7 +49,7 @@ func (s *Signer) Sign(ctx context.Context, r *http.Request, body []byte, at time
 	}
 	s.Credentials = credentials
 	hash := sha256.Sum256(body)
-	if err := s.v4.SignHTTP(ctx, credentials, r, hex.EncodeToString(hash[:]), s.service, s.region, at); err != nil {
+	if err := s.v4.SignHTTP(ctx, credentials, r, hex.EncodeToString(hash[:]), s.service, s.Region, at); err != nil {
 		return &sink.Error{Kind: sink.Credentials, Err: fail(err, "sign a request: %s", FirstLine(err.Error()))}
 	}
 	return nil

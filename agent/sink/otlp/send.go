@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -17,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/smithy-go"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -37,9 +34,8 @@ const (
 type receiver struct {
 	url  string
 	http awsclient.HTTPClient
-	// credentials sign requests to a service in region; nil without SigV4.
-	credentials aws.CredentialsProvider
-	region      string
+	// signer signs requests to CloudWatch; nil without SigV4.
+	signer *awsclient.Signer
 }
 
 // connect finds the receiver; it sends nothing to it yet.
@@ -47,17 +43,17 @@ func (s *Sink) connect(ctx context.Context) (*receiver, *sink.Error) {
 	if !s.o.SigV4 {
 		return &receiver{url: withPath(s.o.Endpoint), http: s.client.HTTP()}, nil
 	}
-	cfg, failure := s.client.Load(ctx)
+	signer, failure := s.client.Signer(ctx, signingName)
 	if failure != nil {
 		return nil, failure
 	}
-	r := &receiver{url: withPath(s.o.Endpoint), http: cfg.HTTPClient, credentials: cfg.Credentials, region: cfg.Region}
+	r := &receiver{url: withPath(s.o.Endpoint), http: signer.HTTP, signer: signer}
 	if s.o.Endpoint == "" {
 		endpoint, err := cloudwatch.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, cloudwatch.EndpointParameters{
-			Region: &cfg.Region, UseFIPS: &s.o.Account.FIPS, UseDualStack: &s.o.Account.DualStack,
+			Region: &signer.Region, UseFIPS: &s.o.Account.FIPS, UseDualStack: &s.o.Account.DualStack,
 		})
 		if err != nil {
-			return nil, &sink.Error{Kind: sink.Transient, Err: fmt.Errorf("find CloudWatch's endpoint in region %.40q: %w", cfg.Region, err), Remedy: "look at the region, or give an endpoint"}
+			return nil, &sink.Error{Kind: sink.Transient, Err: fmt.Errorf("find CloudWatch's endpoint in region %.40q: %w", signer.Region, err), Remedy: "look at the region, or give an endpoint"}
 		}
 		r.url = withPath(endpoint.URI.String())
 	}
@@ -99,18 +95,18 @@ func (s *Sink) Deliver(ctx context.Context, data []byte) error {
 
 // exchange sends data through x.
 func (s *Sink) exchange(ctx context.Context, x *awsclient.Exchange, data []byte) *sink.Error {
-	r, err := s.request(ctx, data)
+	body := s.body(data)
+	r, err := s.request(ctx, body)
 	if err != nil {
 		return &sink.Error{Kind: sink.Transient, Err: fmt.Errorf("make a request: %w", err), Remedy: "look at the endpoint"}
 	}
 	var credentials aws.Credentials
-	if s.receiver.credentials != nil {
-		if credentials, err = s.receiver.credentials.Retrieve(ctx); err != nil {
-			return x.ClassifyCredentials(err)
+	if signer := s.receiver.signer; signer != nil {
+		// By CloudWatch's own clock, as far as that is known.
+		if failure := signer.Sign(ctx, r, body, time.Now().Add(s.skew)); failure != nil {
+			return failure
 		}
-		if err := s.sign(ctx, r, credentials); err != nil {
-			return &sink.Error{Kind: sink.Credentials, Err: fmt.Errorf("sign a request: %w", err)}
-		}
+		credentials = signer.Credentials
 	}
 	answer, err := x.Do(r)
 	if err != nil {
@@ -121,24 +117,28 @@ func (s *Sink) exchange(ctx context.Context, x *awsclient.Exchange, data []byte)
 		s.skew = skew
 	}
 	// One that breaks off says as much as it says.
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if answer.StatusCode >= 200 && answer.StatusCode < 300 {
-		s.note(answer.Header, body)
+		s.note(answer.Header, text)
 		return nil
 	}
-	return s.refused(x, answer, body, data, credentials)
+	return s.refused(x, answer, text, data, credentials)
 }
 
-// request returns the request for data, not signed.
-func (s *Sink) request(ctx context.Context, data []byte) (*http.Request, error) {
-	body := data
-	if !s.o.Plain {
-		var packed bytes.Buffer
-		z := gzip.NewWriter(&packed)
-		z.Write(data) // to memory
-		z.Close()
-		body = packed.Bytes()
+// body returns data as it is sent.
+func (s *Sink) body(data []byte) []byte {
+	if s.o.Plain {
+		return data
 	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(data) // to memory
+	z.Close()
+	return packed.Bytes()
+}
+
+// request returns the request with that body, not signed.
+func (s *Sink) request(ctx context.Context, body []byte) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.receiver.url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -148,20 +148,11 @@ func (s *Sink) request(ctx context.Context, data []byte) (*http.Request, error) 
 	if !s.o.Plain {
 		r.Header.Set("Content-Encoding", "gzip")
 	}
-	if s.o.SigV4 {
-		hash := sha256.Sum256(body)
-		r.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(hash[:]))
-	}
 	return r, nil
 }
 
 // signingName is what CloudWatch is called in a signature.
 const signingName = "monitoring"
-
-// sign signs a request, by CloudWatch's own clock as far as that is known.
-func (s *Sink) sign(ctx context.Context, r *http.Request, credentials aws.Credentials) error {
-	return v4.NewSigner().SignHTTP(ctx, credentials, r, r.Header.Get("X-Amz-Content-Sha256"), signingName, s.receiver.region, time.Now().Add(s.skew))
-}
 
 const (
 	operation  = "export metrics"

@@ -372,7 +372,7 @@ func TestCloudWatchEndpoint(t *testing.T) {
 	} {
 		tt.account.DisableIMDS = true
 		r, e := newSink(t, Options{SigV4: true, Account: tt.account}).connect(t.Context())
-		if e != nil || r.url != tt.want || r.region != tt.account.Region {
+		if e != nil || r.url != tt.want || r.signer.Region != tt.account.Region {
 			t.Errorf("%+v: %+v, %v", tt.account, r, e)
 		}
 	}
