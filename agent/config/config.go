@@ -142,24 +142,25 @@ type CloudWatch struct {
 
 // EMF configures the sink of CloudWatch's embedded metric format.
 type EMF struct {
-	Output     string        `yaml:"output" default:"stdout" required:"true" check:"emf output" doc:"Where the lines go: stdout; file:///PATH; tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH, a listener of the CloudWatch agent or Fluent Bit; agent, the one that AWS_EMF_AGENT_ENDPOINT names; logs://GROUP/STREAM, CloudWatch Logs itself. {instance_id} and {host} stand for the host's own."`
-	Namespace  string        `yaml:"namespace" default:"ENA" required:"true" check:"namespace" doc:"CloudWatch namespace of the metrics."`
-	Shape      string        `yaml:"shape" default:"host" required:"true" oneof:"host interface" doc:"host writes one document for each window, and others for interfaces that have metrics of their own; interface writes one for each interface, with everything of it."`
-	LogGroup   string        `yaml:"log_group" default:"/enawatch/emf" required:"true" check:"label" doc:"Log group that the CloudWatch agent behind tcp, udp and unix is to write to."`
-	LogStream  string        `yaml:"log_stream" default:"{instance_id}" required:"true" check:"label" doc:"Log stream in it."`
-	RotateMiB  int           `yaml:"rotate_mib" default:"100" min:"0" max:"1048576" doc:"Size at which a file is rotated, in MiB; 0 is never."`
-	RotateAge  time.Duration `yaml:"rotate_age" default:"0s" min:"0s" max:"8760h" doc:"A new file begins at each multiple of this; 0s is never."`
-	Keep       int           `yaml:"keep" default:"3" min:"1" max:"1000" doc:"Rotated files that are kept, as PATH.1 to PATH.n."`
-	Retention  int           `yaml:"retention_days" default:"30" min:"1" max:"3653" check:"retention" doc:"For how many days a log group that is made here keeps its events: one of the numbers that CloudWatch Logs takes."`
-	Entity     bool          `yaml:"entity" default:"true" doc:"Tell CloudWatch Logs which instance and cluster the events are of."`
-	Mode       string        `yaml:"mode" default:"0600" required:"true" check:"file mode" doc:"Permissions of a file that is made, in octal: 0640 lets its group read it."`
-	Region     string        `yaml:"region" check:"label" doc:"Region of the log group. Empty: as for cloudwatch."`
-	Endpoint   string        `yaml:"endpoint" check:"endpoint" doc:"URL of another endpoint of CloudWatch Logs. Empty: the region's."`
-	FIPS       bool          `yaml:"fips" default:"false" doc:"Use the region's FIPS endpoint."`
-	DualStack  bool          `yaml:"dual_stack" default:"false" doc:"Use the region's dual-stack endpoint."`
-	RoleARN    string        `yaml:"role_arn" check:"label" doc:"Role to assume for CloudWatch Logs, as of a central monitoring account."`
-	ExternalID string        `yaml:"external_id" check:"label" doc:"External id that the role asks for."`
-	CAFile     string        `yaml:"ca_file" doc:"PEM file of the certificate authorities to trust besides the system's."`
+	Output        string        `yaml:"output" default:"stdout" required:"true" check:"emf output" doc:"Where the lines go: stdout; file:///PATH; tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH, a listener of the CloudWatch agent or Fluent Bit; agent, the one that AWS_EMF_AGENT_ENDPOINT names; logs://GROUP/STREAM, CloudWatch Logs itself. {instance_id} and {host} stand for the host's own."`
+	Namespace     string        `yaml:"namespace" default:"ENA" required:"true" check:"namespace" doc:"CloudWatch namespace of the metrics."`
+	Shape         string        `yaml:"shape" default:"host" required:"true" oneof:"host interface" doc:"host writes one document for each window, and others for interfaces that have metrics of their own; interface writes one for each interface, with everything of it."`
+	LogGroup      string        `yaml:"log_group" default:"/enawatch/emf" required:"true" check:"label" doc:"Log group that the CloudWatch agent behind tcp, udp and unix is to write to."`
+	LogStream     string        `yaml:"log_stream" default:"{instance_id}" required:"true" check:"label" doc:"Log stream in it."`
+	RotateMiB     int           `yaml:"rotate_mib" default:"100" min:"0" max:"1048576" doc:"Size at which a file is rotated, in MiB; 0 is never."`
+	RotateAge     time.Duration `yaml:"rotate_age" default:"0s" min:"0s" max:"8760h" doc:"A new file begins at each multiple of this; 0s is never."`
+	Keep          int           `yaml:"keep" default:"3" min:"1" max:"1000" doc:"Rotated files that are kept, as PATH.1 to PATH.n."`
+	Retention     int           `yaml:"retention_days" default:"30" min:"1" max:"3653" check:"retention" doc:"For how many days a log group that is made here keeps its events: one of the numbers that CloudWatch Logs takes."`
+	Entity        bool          `yaml:"entity" default:"true" doc:"Tell CloudWatch Logs which instance and cluster the events are of."`
+	Mode          string        `yaml:"mode" default:"0600" required:"true" check:"file mode" doc:"Permissions of a file that is made, in octal: 0640 lets its group read it."`
+	PublishJitter time.Duration `yaml:"publish_jitter" default:"10s" min:"0s" max:"1h" doc:"As for cloudwatch, with logs:// alone: the other outputs get each window at once."`
+	Region        string        `yaml:"region" check:"label" doc:"Region of the log group. Empty: as for cloudwatch."`
+	Endpoint      string        `yaml:"endpoint" check:"endpoint" doc:"URL of another endpoint of CloudWatch Logs. Empty: the region's."`
+	FIPS          bool          `yaml:"fips" default:"false" doc:"Use the region's FIPS endpoint."`
+	DualStack     bool          `yaml:"dual_stack" default:"false" doc:"Use the region's dual-stack endpoint."`
+	RoleARN       string        `yaml:"role_arn" check:"label" doc:"Role to assume for CloudWatch Logs, as of a central monitoring account."`
+	ExternalID    string        `yaml:"external_id" check:"label" doc:"External id that the role asks for."`
+	CAFile        string        `yaml:"ca_file" doc:"PEM file of the certificate authorities to trust besides the system's."`
 }
 
 // OTLP configures the sink of OpenTelemetry metrics.

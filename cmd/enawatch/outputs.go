@@ -206,6 +206,8 @@ func (o *outputs) phaseOf(s sink.Sink, r metric.Resource) time.Duration {
 	switch s.(type) {
 	case *cloudwatch.Sink:
 		return o.phase(r, o.cfg.Sinks.CloudWatch.PublishJitter)
+	case *emf.Logs:
+		return o.phase(r, o.cfg.Sinks.EMF.PublishJitter)
 	case *otlp.Sink:
 		return o.phase(r, o.cfg.Sinks.OTLP.PublishJitter)
 	}

@@ -11,7 +11,10 @@ import (
 
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
+	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
@@ -39,6 +42,31 @@ func TestHostsSpreadOverTheInterval(t *testing.T) {
 	cfg.PublishInterval = 10 * time.Second
 	if phase := o.phase(metric.Resource{Host: "a"}, time.Minute); phase >= 10*time.Second {
 		t.Errorf("phase %v of an interval of 10 s", phase)
+	}
+}
+
+// What goes to a service that a fleet shares waits for its host's moment, within
+// the sink's own jitter; what stays on the host waits for nothing.
+func TestPhaseOfEachSink(t *testing.T) {
+	cfg := config.Default()
+	cfg.Sinks.CloudWatch = &config.CloudWatch{PublishJitter: 50 * time.Second}
+	cfg.Sinks.EMF = &config.EMF{PublishJitter: 20 * time.Second}
+	cfg.Sinks.OTLP = &config.OTLP{PublishJitter: 5 * time.Second}
+	o := &outputs{cfg: cfg}
+	for _, tt := range []struct {
+		sink sink.Sink
+		most time.Duration
+	}{
+		{&cloudwatch.Sink{}, 50 * time.Second}, {&emf.Logs{}, 20 * time.Second}, {&otlp.Sink{}, 5 * time.Second},
+		{&emf.File{}, 0}, {&emf.Stream{}, 0}, {&emf.Datagram{}, 0},
+	} {
+		var latest time.Duration
+		for i := range 1000 {
+			latest = max(latest, o.phaseOf(tt.sink, metric.Resource{InstanceID: fmt.Sprintf("i-%017x", i)}))
+		}
+		if latest > tt.most || latest < tt.most*9/10 {
+			t.Errorf("%T: the last of a thousand hosts sends after %v, want nearly %v", tt.sink, latest, tt.most)
+		}
 	}
 }
 
