@@ -124,11 +124,13 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the baselines: %w", err)
 	}
+	w := window.New(int(o.Publish/o.Sample), o.Sparse)
+	w.Every = o.Sample
 	return &Agent{
 		Options: o, pods: func(int, string) *metric.Pods { return nil }, unwanted: map[int]sighting{}, enis: map[string]string{},
 		watcher: ena.NewWatcher(o.Kernel),
 		tracker: delta.NewTracker(bootID, baselines),
-		window:  window.New(int(o.Publish/o.Sample), o.Sparse),
+		window:  w,
 		commits: sink.NewQueue("state", func(c commit) error { return o.Store.Commit(c.baselines, c.batch) }, o.Log),
 	}, nil
 }

@@ -54,7 +54,7 @@ func (w *Window) closeLinkLocal(b *metric.Batch, l *budget, at int, mac string) 
 // closeDNS publishes what is known of queries.
 func (w *Window) closeDNS(b *metric.Batch) {
 	if w.dns {
-		w.single(b, DNSQueriesUnanswered, -1, "", w.unanswered)
+		w.single(b, DNSQueriesUnanswered, -1, "", float64(w.unanswered))
 	}
 	w.dns, w.unanswered = false, 0
 }

@@ -3,8 +3,10 @@
 package window
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
@@ -17,6 +19,10 @@ const MaxSamples = 100
 
 // Window is the window that is open. It is not safe for concurrent use.
 type Window struct {
+	// Every is how long a sample lasts, where metrics are in seconds. Zero is one
+	// second.
+	Every time.Duration
+
 	samples int
 	sparse  bool
 	host    series
@@ -24,7 +30,7 @@ type Window struct {
 	quiet   silence
 	free    [][]uint64 // sample storage of closed windows
 
-	observed, missed, suspect uint64 // seconds, seconds, readings
+	observed, missed, suspect uint64 // samples, samples, readings
 
 	dns        bool // queries are counted
 	unanswered uint64
@@ -77,8 +83,8 @@ func (w *Window) Observe(r *Row, result *delta.Result) {
 // Suspect counts a reading that was not believed.
 func (w *Window) Suspect() { w.suspect++ }
 
-// Miss counts seconds in which nothing was read.
-func (w *Window) Miss(seconds int) { w.missed += uint64(seconds) }
+// Miss counts samples for which nothing was read.
+func (w *Window) Miss(samples int) { w.missed += uint64(samples) }
 
 // EndSecond closes the second: what was added since the last one is one sample.
 func (w *Window) EndSecond() {
@@ -105,9 +111,9 @@ func (w *Window) EndSecond() {
 func (w *Window) Close() *metric.Batch {
 	b := &metric.Batch{}
 	w.closeSeries(b, &w.host, -1, "")
-	w.single(b, Heartbeat, -1, "", w.observed)
-	w.single(b, SuspectReadings, -1, "", w.suspect)
-	w.single(b, MissedSeconds, -1, "", w.missed)
+	w.single(b, Heartbeat, -1, "", w.lasted(w.observed))
+	w.single(b, SuspectReadings, -1, "", float64(w.suspect))
+	w.single(b, MissedSeconds, -1, "", w.lasted(w.missed))
 	w.closeDNS(b)
 	for i, r := range w.rows {
 		b.Interfaces = append(b.Interfaces, r.Interface)
@@ -122,6 +128,11 @@ func (w *Window) Close() *metric.Batch {
 	w.rows = slices.DeleteFunc(w.rows, func(r *Row) bool { return r.gone })
 	w.observed, w.missed, w.suspect = 0, 0, 0
 	return b
+}
+
+// lasted returns how many seconds so many samples last.
+func (w *Window) lasted(samples uint64) float64 {
+	return float64(samples) * cmp.Or(w.Every, time.Second).Seconds()
 }
 
 // closeSeries moves the samples of one host or interface into the batch.
@@ -147,13 +158,13 @@ func (w *Window) closeSeries(b *metric.Batch, ser *series, at int, mac string) {
 			b.Series = append(b.Series, out)
 		}
 		if d := throttledSeconds[s]; d.Name != "" && scope == e.Scope {
-			w.single(b, d, at, mac, throttled)
+			w.single(b, d, at, mac, w.lasted(throttled))
 		}
 	}
 }
 
 // single adds a derived metric, which has one sample.
-func (w *Window) single(b *metric.Batch, d Derived, at int, mac string, value uint64) {
+func (w *Window) single(b *metric.Batch, d Derived, at int, mac string, value float64) {
 	if !w.publish(d.Name, mac, value == 0, d.Name == Heartbeat.Name) {
 		return
 	}
@@ -163,7 +174,7 @@ func (w *Window) single(b *metric.Batch, d Derived, at int, mac string, value ui
 	}
 	b.Series = append(b.Series, metric.Series{
 		Name: d.Name, Kind: d.Kind, Unit: d.Unit, Scope: scope, Interface: at, Whole: true,
-		Samples: []float64{float64(value)},
+		Samples: []float64{value},
 	})
 }
 

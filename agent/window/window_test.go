@@ -3,6 +3,7 @@ package window
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
@@ -44,6 +45,22 @@ const (
 	linklocal = ena.LinklocalAllowanceExceeded
 	available = ena.ConntrackAllowanceAvailable
 )
+
+// What is in seconds is so whatever a sample lasts.
+func TestLongSamples(t *testing.T) {
+	w := New(60, true)
+	w.Every = 5 * time.Second
+	r := w.Add(ens5)
+	for _, v := range []uint64{0, 3, 0, 4} {
+		w.Observe(r, counted(map[ena.Stat]uint64{bwIn: v}))
+		w.EndSecond()
+	}
+	w.Miss(2)
+	want := []string{"host bw_in_allowance_exceeded [0 3 0 4]", "host bw_in_throttled_seconds [10]", "host heartbeat [20]", "host missed_seconds [10]", "ens5 (detail) bw_in_allowance_exceeded [0 3 0 4]"}
+	if diff := cmp.Diff(want, show(w.Close())); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
 
 func TestWindowBySecond(t *testing.T) {
 	w := New(60, true)
