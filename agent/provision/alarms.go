@@ -2,9 +2,11 @@ package provision
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
@@ -102,21 +104,28 @@ func describe(meaning, when, advice string) string {
 	return text[:min(len(text), maxDescription)]
 }
 
-// when says in words from when on there is an alarm.
-func (o *Options) when() string {
-	unit := "minute"
-	if p := o.period() / 60; p > 1 {
-		unit = fmt.Sprintf("%d minutes", p)
+// when says in words from when on there is an alarm on a period's sum.
+func (o *Options) when() string { return o.often(o.seconds(), o.minutes(1)) }
+
+// whenWindow says so of an alarm on the worst window.
+func (o *Options) whenWindow() string {
+	if o.Interval%time.Minute == 0 {
+		return o.when()
 	}
-	n := o.seconds()
-	seconds := strconv.FormatFloat(n, 'f', -1, 64) + " seconds"
-	if n == 1 {
-		seconds = "one second"
+	return o.often(o.secondsOfWindow(), fmt.Sprintf("a window of %g seconds", o.Interval.Seconds()))
+}
+
+// often says how many seconds of a span of time are too many, and how often.
+func (o *Options) often(seconds float64, span string) string {
+	amount := "one second"
+	if seconds != 1 {
+		amount = strconv.FormatFloat(math.Round(seconds*100)/100, 'f', -1, 64) + " seconds"
 	}
-	if o.Level.Of == 1 {
-		return fmt.Sprintf("%s of a %s or more", seconds, unit)
+	last := fmt.Sprintf("%d minutes", o.Level.Of)
+	if o.period() != 60 {
+		last = fmt.Sprintf("%d periods of %s", o.Level.Of, o.minutes(1))
 	}
-	return fmt.Sprintf("%s or more of a %s, in %d of the last %d", seconds, unit, o.Level.Minutes, o.Level.Of)
+	return fmt.Sprintf("%s or more of %s, in %d of the last %s", amount, span, o.Level.Minutes, last)
 }
 
 // onLevel fills in what the level asks of an alarm.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink/otlp"
@@ -29,11 +30,11 @@ func (o *Options) fleet() *Set {
 		*a = o.onLevel(*a, o.seconds())
 	}
 	if o.ConntrackLeft > 0 {
-		a := add("conntrack-low", describe(available.Meaning, fmt.Sprintf("fewer than %d for %d minutes", o.ConntrackLeft, conntrackPeriods*o.period()/60), available.Advice),
+		a := add("conntrack-low", describe(available.Meaning, fmt.Sprintf("fewer than %d for %s", o.ConntrackLeft, o.minutes(conntrackPeriods)), available.Advice),
 			"MIN", available.Name, "ASC", available.Scope)
 		*a = always(*a, conntrackPeriods, below, float64(o.ConntrackLeft), notBreaching)
 	}
-	a := add("agent-blind", describe("The agent runs and sees no ENA interface, or none that answers.", fmt.Sprintf("heartbeat 0 for %d minutes", silentFor*o.period()/60), window.Heartbeat.Advice),
+	a := add("agent-blind", describe("The agent runs and sees no ENA interface, or none that answers.", "heartbeat 0 for "+o.minutes(silentFor), window.Heartbeat.Advice),
 		"MAX", window.Heartbeat.Name, "ASC", window.Heartbeat.Scope)
 	*a = always(*a, silentFor, below, 1, notBreaching)
 	return s
@@ -71,12 +72,12 @@ func (o *Options) group(s *Set, g GroupOf) {
 		}
 	}
 	for _, e := range allowances() {
-		a := one(e.short()+"-exceeded", describe(e.Meaning, "on the worst host of the group, "+o.when(), e.Advice), e.seconds.Name, "Maximum")
+		a := one(e.short()+"-exceeded", describe(e.Meaning, "on the worst host of the group, "+o.whenWindow(), e.Advice), e.seconds.Name, "Maximum")
 		a.Actions = Actions{AlarmActions: o.AlarmActions, OKActions: o.OKActions}
 		s.MetricAlarms = append(s.MetricAlarms, o.onLevel(a, o.secondsOfWindow()))
 	}
 	if o.ConntrackLeft > 0 {
-		text := describe(available.Meaning, fmt.Sprintf("fewer than %d on some host of the group for %d minutes", o.ConntrackLeft, conntrackPeriods*o.period()/60), available.Advice)
+		text := describe(available.Meaning, fmt.Sprintf("fewer than %d on some host of the group for %s", o.ConntrackLeft, o.minutes(conntrackPeriods)), available.Advice)
 		s.MetricAlarms = append(s.MetricAlarms, always(one("conntrack-low", text, available.Name, "Minimum"), conntrackPeriods, below, float64(o.ConntrackLeft), notBreaching))
 	}
 	if o.ConntrackCapacity > 0 {
@@ -91,11 +92,11 @@ func (o *Options) group(s *Set, g GroupOf) {
 // many instances are in service. Each window of an agent is one sample of the
 // heartbeat.
 func (o *Options) agentsMissing(name string, g GroupOf) MetricAlarm {
-	windows := max(1, int(o.period())/int(o.Interval.Seconds()))
+	windows := time.Duration(o.period()) * time.Second / o.Interval
 	a := MetricAlarm{
 		AlarmName: name,
 		AlarmDescription: describe("Instances of the group are in service and their agents do not say anything. Needs the group's own metrics: aws autoscaling enable-metrics-collection --metrics GroupInServiceInstances.",
-			fmt.Sprintf("for %d minutes", missingFor*o.period()/60), window.Heartbeat.Advice),
+			"for "+o.minutes(missingFor), window.Heartbeat.Advice),
 		Actions: o.actions(), Watched: Watched{Metrics: 2},
 		Metrics: []MetricDataQuery{
 			{Id: "e1", Expression: fmt.Sprintf("instances - FILL(windows, 0) / %d", windows), Label: "instances without an agent", ReturnData: true},
@@ -112,12 +113,20 @@ func (o *Options) agentsMissing(name string, g GroupOf) MetricAlarm {
 
 const logGroupText = "Log group that EMF goes to."
 
-// logMinutes is how often a log alarm's query runs, and over how long. Events
-// need logLag seconds until they can be found.
+// logMinutes is how often a log alarm's query runs, and over how long, unless
+// windows are longer. Events need logLag seconds until they can be found.
 const (
 	logMinutes = 5
 	logLag     = 120
 )
+
+// logSpan returns what a log alarm adds up: so many minutes, which end lag
+// seconds ago. An event has the time at which its window began, so that it comes
+// a window later.
+func (o *Options) logSpan() (minutes int, lag int64) {
+	const span = logMinutes * time.Minute
+	return int((o.Interval + span - 1) / span * logMinutes), int64((o.Interval+time.Second-1)/time.Second) + logLag
+}
 
 // logs returns alarms on EMF documents. The level's minutes are added up.
 func (o *Options) logs() (*Set, error) {
@@ -132,7 +141,8 @@ func (o *Options) logs() (*Set, error) {
 	if role == "" {
 		role = s.parameter(Parameter{Name: "QueryRoleArn", Description: "ARN of the role with which CloudWatch queries the log group."})
 	}
-	threshold := float64(o.Level.Seconds * o.Level.Minutes)
+	minutes, lag := o.logSpan()
+	threshold := float64(o.Level.Seconds * o.Level.Minutes * minutes / logMinutes)
 	for _, e := range allowances() {
 		by := instanceDimension
 		if e.Scope == metric.PerInterface {
@@ -140,14 +150,14 @@ func (o *Options) logs() (*Set, error) {
 		}
 		s.LogAlarms = append(s.LogAlarms, LogAlarm{
 			AlarmName:        o.named("logs", e.short()+"-exceeded"),
-			AlarmDescription: describe(e.Meaning, fmt.Sprintf("%g seconds or more of %d minutes", threshold, logMinutes), e.Advice),
+			AlarmDescription: describe(e.Meaning, fmt.Sprintf("%g seconds or more of %d minutes", threshold, minutes), e.Advice),
 			Actions:          o.actions(),
 			ScheduledQueryConfiguration: ScheduledQueryConfiguration{
 				QueryString:           fmt.Sprintf("fields @timestamp, %s | filter %s > 0", by, e.seconds.Name),
 				AggregationExpression: fmt.Sprintf("sum(%s) by %s", e.seconds.Name, by),
 				LogGroupIdentifiers:   []string{group}, ScheduledQueryRoleARN: role,
 				ScheduleConfiguration: ScheduleConfiguration{
-					ScheduleExpression: fmt.Sprintf("rate(%d minutes)", logMinutes), StartTimeOffset: logMinutes*60 + logLag, EndTimeOffset: logLag,
+					ScheduleExpression: fmt.Sprintf("rate(%d minutes)", minutes), StartTimeOffset: int64(minutes)*60 + lag, EndTimeOffset: lag,
 				},
 			},
 			QueryResultsToEvaluate: 1, QueryResultsToAlarm: 1, Threshold: &threshold, ComparisonOperator: atLeast, TreatMissingData: notBreaching,
@@ -167,16 +177,20 @@ func (o *Options) promQL() *Set {
 			EvaluationInterval: o.period(),
 		})
 	}
-	minutes := int32(o.Level.Of) * o.period() / 60
+	over := func(periods int32) string { return fmt.Sprintf("[%dm]", periods*o.period()/60) }
+	of, grown := int32(o.Level.Of), "sum_over_time"
+	if o.Cumulative {
+		grown = "increase"
+	}
 	threshold := o.seconds() * float64(o.Level.Minutes)
 	for _, e := range allowances() {
 		add(e.short()+"-exceeded",
-			describe(e.Meaning, fmt.Sprintf("%g seconds or more of %d minutes", threshold, minutes), e.Advice),
-			fmt.Sprintf("sum_over_time(%s[%dm]) >= %g", promName(e.seconds.Name), minutes, threshold))
+			describe(e.Meaning, fmt.Sprintf("%g seconds or more of %s", threshold, o.minutes(of)), e.Advice),
+			fmt.Sprintf("%s(%s%s) >= %g", grown, promName(e.seconds.Name), over(of), threshold))
 	}
 	if o.ConntrackLeft > 0 {
-		add("conntrack-low", describe(available.Meaning, fmt.Sprintf("fewer than %d", o.ConntrackLeft), available.Advice),
-			fmt.Sprintf("%s < %d", promName(available.Name), o.ConntrackLeft))
+		add("conntrack-low", describe(available.Meaning, fmt.Sprintf("fewer than %d for %s", o.ConntrackLeft, o.minutes(conntrackPeriods)), available.Advice),
+			fmt.Sprintf("max_over_time(%s%s) < %d", promName(available.Name), over(conntrackPeriods), o.ConntrackLeft))
 	}
 	return s
 }

@@ -11,16 +11,25 @@ import (
 // How long something must last, in periods.
 const (
 	conntrackPeriods = 3
-	// An agent that is silent for as long is not one that restarts. goneFor is
-	// shorter, so that an instance that was terminated is known to be gone before
-	// its agent is missed.
+	// An agent that is silent for as long is not one that restarts.
 	silentFor = 5
+	// goneFor, in minutes, is shorter, so that an instance that was terminated is
+	// known to be gone before its agent is missed; agentWait is how many seconds
+	// EC2 may know it later than we do.
 	goneFor   = 3
-	// blindReadings of a minute that were not believed silence the host's
-	// composite alarm, and for quietFor seconds after: what comes after them is
-	// the delta of a long time in one second.
+	agentWait = 120
+	// startFor is how many seconds after EC2 knows an instance its agent may
+	// speak, and two periods more.
+	startFor = 480
+	// blindReadings of a period that were not believed silence the host's
+	// composite alarm for quietFor periods, and for as many after: what comes
+	// after them, in the next period at the latest, is the delta of a long time
+	// in one second.
 	blindReadings = 10
-	quietFor      = 120
+	quietFor      = 3
+	// suspectWait is how many seconds later than the composite alarm they may be
+	// known.
+	suspectWait = 60
 )
 
 // hosts returns the alarms of each instance, or of a parameter.
@@ -55,6 +64,7 @@ func (o *Options) host(s *Set, id string) {
 		if e.Scope == metric.PerInterface {
 			a = o.onQuery(MetricAlarm{AlarmName: a.AlarmName, AlarmDescription: text, Watched: Watched{Metrics: 1, PerInterface: true}}, e.seconds.Name,
 				o.selects("MAX", e.seconds.Name, []string{instanceDimension, interfaceDimension}, []metric.Dimension{of}, ""))
+			a.AlarmDescription = describe(e.Meaning, o.whenWindow(), e.Advice)
 			a = o.onLevel(a, o.secondsOfWindow())
 		}
 		a.Actions = o.scaling()
@@ -62,7 +72,7 @@ func (o *Options) host(s *Set, id string) {
 		s.MetricAlarms = append(s.MetricAlarms, a)
 	}
 	if o.ConntrackLeft > 0 {
-		text := describe(available.Meaning, fmt.Sprintf("fewer than %d for %d minutes", o.ConntrackLeft, conntrackPeriods*o.period()/60), available.Advice)
+		text := describe(available.Meaning, fmt.Sprintf("fewer than %d for %s", o.ConntrackLeft, o.minutes(conntrackPeriods)), available.Advice)
 		a := always(one("conntrack-low", text, available.Name, "Minimum"), conntrackPeriods, below, float64(o.ConntrackLeft), notBreaching)
 		a.Actions = o.actions()
 		s.MetricAlarms = append(s.MetricAlarms, a)
@@ -70,15 +80,16 @@ func (o *Options) host(s *Set, id string) {
 	if o.ConntrackCapacity > 0 {
 		s.MetricAlarms = append(s.MetricAlarms, o.conntrackShare(o.named(id, "conntrack-percent-low"), of))
 	}
-	silent := always(one("agent-silent", describe(window.Heartbeat.Meaning, fmt.Sprintf("missing or 0 for %d minutes", silentFor*o.period()/60), window.Heartbeat.Advice),
+	silent := always(one("agent-silent", describe(window.Heartbeat.Meaning, "missing or 0 for "+o.minutes(silentFor), window.Heartbeat.Advice),
 		window.Heartbeat.Name, "Sum"), silentFor, below, 1, breaching)
 	gone := always(MetricAlarm{
 		AlarmName: o.named(id, "instance-gone"), AlarmDescription: "EC2 has no status of the instance: it is stopped or terminated, and nobody is to miss its agent.",
-		Namespace: "AWS/EC2", MetricName: "StatusCheckFailed", Dimensions: []Dimension{{instanceDimension, id}}, Statistic: "SampleCount", Period: o.period(),
+		Namespace: "AWS/EC2", MetricName: "StatusCheckFailed", Dimensions: []Dimension{{instanceDimension, id}}, Statistic: "SampleCount", Period: 60,
 		Watched: Watched{Metrics: 1},
 	}, goneFor, below, 1, breaching)
-	suspect := always(one("readings-suspect", describe(window.SuspectReadings.Meaning, fmt.Sprintf("%d in a minute", blindReadings), window.SuspectReadings.Advice),
-		window.SuspectReadings.Name, "Sum"), 1, atLeast, blindReadings, notBreaching)
+	suspect := always(one("readings-suspect", describe(window.SuspectReadings.Meaning, fmt.Sprintf("%d of %s, in one of the last %d", blindReadings, o.minutes(1), quietFor), window.SuspectReadings.Advice),
+		window.SuspectReadings.Name, "Sum"), quietFor, atLeast, blindReadings, notBreaching)
+	suspect.DatapointsToAlarm = 1
 	s.MetricAlarms = append(s.MetricAlarms, silent, gone, suspect)
 
 	suppressor := suspect.AlarmName
@@ -90,19 +101,19 @@ func (o *Options) host(s *Set, id string) {
 			AlarmName:        o.named(id, "network-allowance"),
 			AlarmDescription: "The instance exceeds a network allowance, and packets are queued or dropped: the alarms in the rule say which, and what to do.",
 			Actions:          o.actions(), AlarmRule: strings.Join(any, " OR "),
-			ActionsSuppressor: suppressor, ActionsSuppressorWaitPeriod: 60, ActionsSuppressorExtensionPeriod: quietFor,
+			ActionsSuppressor: suppressor, ActionsSuppressorWaitPeriod: suspectWait, ActionsSuppressorExtensionPeriod: quietFor * o.period(),
 		},
 		CompositeAlarm{
 			AlarmName:        o.named(id, "agent-missing"),
 			AlarmDescription: "The instance runs and its agent does not say anything, or sees no ENA interface. " + window.Heartbeat.Advice,
-			Actions:          o.actions(),
-			AlarmRule:        "ALARM(" + ruleName(silent.AlarmName) + ") AND NOT ALARM(" + ruleName(gone.AlarmName) + ")",
+			Actions:          o.actions(), AlarmRule: "ALARM(" + ruleName(silent.AlarmName) + ")",
+			ActionsSuppressor: gone.AlarmName, ActionsSuppressorWaitPeriod: agentWait, ActionsSuppressorExtensionPeriod: startFor + 2*o.period(),
 		})
 }
 
 // conntrackShare is an alarm on the share of connections that are left.
 func (o *Options) conntrackShare(name string, of ...metric.Dimension) MetricAlarm {
-	text := describe(available.Meaning, fmt.Sprintf("less than %d%% of %d for %d minutes", o.ConntrackPercent, o.ConntrackCapacity, conntrackPeriods*o.period()/60), available.Advice)
+	text := describe(available.Meaning, fmt.Sprintf("less than %d%% of %d for %s", o.ConntrackPercent, o.ConntrackCapacity, o.minutes(conntrackPeriods)), available.Advice)
 	a := MetricAlarm{
 		AlarmName: name, AlarmDescription: text, Actions: o.actions(), Watched: Watched{Metrics: 1},
 		Metrics: []MetricDataQuery{

@@ -41,7 +41,9 @@ type Level struct {
 
 // Levels are the levels to choose from, the most sensitive first.
 var Levels = []Level{
-	{"any", 1, 1, 1, "a single second"},
+	// An alarm that is over after a minute would be so before a composite alarm
+	// has waited for its suppressor, and nobody would be told.
+	{"any", 1, 1, 3, "a single second"},
 	{"sustained", 10, 3, 5, "it goes on, and somebody notices"},
 	{"severe", 30, 3, 5, "the allowance is too low for the load"},
 }
@@ -67,6 +69,9 @@ type Options struct {
 	Namespace  string
 	Dimensions []metric.Dimension
 	Interval   time.Duration
+	// Cumulative says that OTLP's counters count since the agent started, not each
+	// window alone.
+	Cumulative bool
 	Scopes     []Scope
 	Level      Level
 	// Instances are those of scope PerHost; if there are none, the set has a
@@ -161,9 +166,22 @@ func without(list []string, drop func(string) bool) []string {
 	return slices.DeleteFunc(slices.Clone(list), drop)
 }
 
-// period is that of alarms in seconds: whole minutes, no shorter than a window.
+// period is that of alarms in seconds: the shortest of whole minutes that is one
+// of whole windows too, so that each has as many.
 func (o *Options) period() int32 {
-	return int32((o.Interval + time.Minute - 1) / time.Minute * 60)
+	p := max(o.Interval, time.Second)
+	for p%time.Minute != 0 {
+		p += o.Interval
+	}
+	return int32(p / time.Second)
+}
+
+// minutes says how long so many periods are.
+func (o *Options) minutes(periods int32) string {
+	if n := periods * o.period() / 60; n > 1 {
+		return fmt.Sprintf("%d minutes", n)
+	}
+	return "a minute"
 }
 
 // seconds scales the seconds of a minute to those of a period, for sums.

@@ -16,6 +16,7 @@ import (
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/provision"
 	"github.com/enawatch/enawatch/agent/provision/export"
+	"github.com/enawatch/enawatch/agent/sink/otlp"
 )
 
 // wanted is what the flags of alarms and dashboard say.
@@ -86,6 +87,9 @@ func (w *wanted) optionsOf(cfg *config.Config, stdin io.Reader) (provision.Optio
 		Insights: w.insights, Region: w.region,
 	}
 	o.Namespace, o.LogGroup = placeOf(cfg, w.logGroup)
+	if p := cfg.Sinks.OTLP; p != nil {
+		o.Cumulative = otlp.Temporality(p.Temporality) == otlp.Cumulative
+	}
 	for name, value := range cfg.Dimensions {
 		o.Dimensions = append(o.Dimensions, metric.Dimension{Name: name, Value: value})
 	}

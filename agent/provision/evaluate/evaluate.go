@@ -35,9 +35,9 @@ type Transition struct {
 	// space between the values of several dimensions), or is "" for the alarm.
 	Contributor string
 	From, To    State
-	// Suppressed is true if the actions of a composite alarm are not taken,
-	// because its suppressor is in ALARM.
-	Suppressed bool
+	// SuppressedBy says why a composite alarm takes no actions yet. When it takes
+	// them after all, there is another transition, from the state to itself.
+	SuppressedBy Suppression
 }
 
 // Evaluator evaluates alarms minute by minute. It is not safe for concurrent use.
@@ -51,10 +51,7 @@ type Evaluator struct {
 	alarms     []*alarm
 	composites []*composite
 	states     map[string]State
-	// left is when an alarm was in ALARM last.
-	left    map[string]time.Time
-	pending []*pending
-	next    time.Time // zero before the first call of Until
+	next       time.Time // zero before the first call of Until
 }
 
 // alarm is a metric alarm.
@@ -67,22 +64,10 @@ type alarm struct {
 	contributors map[string]State
 }
 
-type composite struct {
-	provision.CompositeAlarm
-	wait, extension time.Duration
-}
-
-// pending is a transition whose actions wait for the suppressor.
-type pending struct {
-	Transition
-	of       *composite
-	deadline time.Time
-}
-
 // New returns an evaluator in which every alarm has INSUFFICIENT_DATA, as one
 // that was just made. The error names what it does not know of an alarm.
 func New(set *provision.Set) (*Evaluator, error) {
-	e := &Evaluator{states: map[string]State{}, left: map[string]time.Time{}}
+	e := &Evaluator{states: map[string]State{}}
 	for _, a := range set.MetricAlarms {
 		if a.EvaluationCriteria != nil {
 			e.Skipped = append(e.Skipped, a.AlarmName)
@@ -99,9 +84,7 @@ func New(set *provision.Set) (*Evaluator, error) {
 		e.Skipped = append(e.Skipped, a.AlarmName)
 	}
 	for _, a := range set.CompositeAlarms {
-		e.composites = append(e.composites, &composite{
-			a, time.Duration(a.ActionsSuppressorWaitPeriod) * time.Second, time.Duration(a.ActionsSuppressorExtensionPeriod) * time.Second,
-		})
+		e.composites = append(e.composites, &composite{CompositeAlarm: a})
 		e.states[a.AlarmName] = Insufficient
 	}
 	return e, nil
@@ -132,8 +115,7 @@ func newAlarm(a provision.MetricAlarm) (*alarm, error) {
 }
 
 // Until evaluates the alarms at each minute after the last call, up to and with
-// t; at the first call, at t alone. It returns what changed, in order of time,
-// once it is known whether actions are suppressed.
+// t; at the first call, at t alone. It returns what changed, in order of time.
 func (e *Evaluator) Until(t time.Time) ([]Transition, error) {
 	t = t.Truncate(interval)
 	if e.next.IsZero() {
@@ -171,46 +153,23 @@ func (e *Evaluator) evaluate(now time.Time) (out []Transition, err error) {
 		if in {
 			state = Alarm
 		}
-		for _, change := range e.enter(c.AlarmName, state, now) {
-			if c.ActionsSuppressor == "" {
-				out = append(out, change)
-				continue
-			}
-			p := &pending{Transition: change, of: c, deadline: now}
-			if state == Alarm {
-				p.deadline = now.Add(c.wait)
-			}
-			e.pending = append(e.pending, p)
+		changed := e.enter(c.AlarmName, state, now)
+		if c.ActionsSuppressor != "" {
+			changed = c.suppress(changed, state, e.states[c.ActionsSuppressor] == Alarm, now)
 		}
+		out = append(out, changed...)
 	}
-	return append(out, e.settle(now)...), nil
+	return out, nil
 }
 
 // enter sets the state of an alarm, and returns the transition if it is one.
 func (e *Evaluator) enter(name string, to State, now time.Time) []Transition {
 	from := e.states[name]
 	e.states[name] = to
-	if to == Alarm {
-		e.left[name] = now
-	}
 	if from == to {
 		return nil
 	}
 	return []Transition{{At: now, Alarm: name, From: from, To: to}}
-}
-
-// settle returns the transitions of which the suppressor has decided.
-func (e *Evaluator) settle(now time.Time) (out []Transition) {
-	e.pending = slices.DeleteFunc(e.pending, func(p *pending) bool {
-		last, was := e.left[p.of.ActionsSuppressor]
-		p.Suppressed = was && now.Sub(last) <= p.of.extension
-		if !p.Suppressed && now.Before(p.deadline) {
-			return false
-		}
-		out = append(out, p.Transition)
-		return true
-	})
-	return out
 }
 
 // measure returns the state that a metric alarm comes to, and what changed of

@@ -1,6 +1,7 @@
 package evaluate_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/enawatch/enawatch/agent"
 	"github.com/enawatch/enawatch/agent/ena"
@@ -34,8 +35,9 @@ func (w *windows) Publish(b *metric.Batch) {
 }
 
 // run has an agent read a scenario for each of the times, one after the other,
-// with pauses between in which there is none. It begins on a minute.
-func run(scenario string, pause time.Duration, times ...time.Duration) (out windows, err error) {
+// with pauses between in which there is none, and publish windows of a length. It
+// begins on a minute.
+func run(scenario string, publish, pause time.Duration, times ...time.Duration) (out windows, err error) {
 	s, err := simulate.Parse("test.yaml", []byte(scenario))
 	if err != nil {
 		return nil, err
@@ -48,7 +50,7 @@ func run(scenario string, pause time.Duration, times ...time.Duration) (out wind
 		a, err := agent.New(agent.Options{
 			Kernel: kernel, Clock: window.SystemClock(), Log: slog.New(slog.DiscardHandler),
 			Resource: metric.Resource{Host: "host", InstanceID: instance},
-			Sample:   time.Second, Publish: time.Minute, Sparse: true,
+			Sample:   max(time.Second, publish/60), Publish: publish, Sparse: true,
 			Want: func(metric.Interface) bool { return true }, Queues: func(ena.Stat) bool { return false },
 			Store: store, Outputs: []agent.Output{&out},
 		})
@@ -69,13 +71,31 @@ func options(level string, scopes ...provision.Scope) provision.Options {
 		Name: "ena", Namespace: "ENA", Interval: time.Minute, Scopes: scopes, Level: provision.Levels[i],
 		Instances: []string{instance}, ConntrackLeft: provision.DefaultConntrackLeft,
 		ConntrackCapacity: 130_000, ConntrackPercent: provision.DefaultConntrackPercent,
+		Groups: []provision.GroupOf{{{Name: "AutoScalingGroupName", Value: "web"}}},
 	}
 }
 
-// raised returns which alarms went into ALARM, and their contributors, over the
-// windows and after minutes more. Data arrive late by delay. EC2 has a status of
-// the instance for as long as running.
-func raised(t *testing.T, o provision.Options, w windows, delay, running time.Duration, after int) []string {
+// world is what is around the agents of a test. Times are since the first window.
+type world struct {
+	// delay is how late data arrive.
+	delay time.Duration
+	// EC2 has a status of the instance from up until down.
+	up, down time.Duration
+	// before is true if an agent with nothing to say was there before.
+	before bool
+	// after is how long it goes on when the last window has ended.
+	after time.Duration
+}
+
+// usual is a world in which nothing happens but to the agent.
+var usual = world{up: -history, down: 24 * time.Hour, before: true}
+
+// history is how long alarms have been there before the first window.
+const history = 30 * time.Minute
+
+// raised returns which alarms went into ALARM, and their contributors. A
+// composite alarm that never took its actions is marked as suppressed.
+func raised(t *testing.T, o provision.Options, w windows, in world) []string {
 	t.Helper()
 	set, err := provision.Alarms(o)
 	if err != nil {
@@ -85,9 +105,14 @@ func raised(t *testing.T, o provision.Options, w windows, delay, running time.Du
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Metrics.Delay = delay
-	begin := w[0].Start.Truncate(time.Minute)
-	for at := begin.Add(-10 * time.Minute); at.Before(begin.Add(running)); at = at.Add(time.Minute) {
+	e.Metrics.Delay = in.delay
+	begin, last := w[0].Start.Truncate(time.Minute), w[len(w)-1]
+	end := last.Start.Add(last.Length).Add(in.after)
+	group := []metric.Dimension{{Name: "AutoScalingGroupName", Value: "web"}}
+	for at := begin.Add(-history); at.Before(end); at = at.Add(time.Minute) {
+		if since := at.Sub(begin); since < in.up || since >= in.down {
+			continue
+		}
 		e.Metrics.Put(provision.Metric{
 			Namespace: "AWS/EC2", MetricName: "StatusCheckFailed", Dimensions: []provision.Dimension{{Name: "InstanceId", Value: instance}},
 		}, at, time.Minute, 0)
@@ -95,27 +120,24 @@ func raised(t *testing.T, o provision.Options, w windows, delay, running time.Du
 			Namespace: "AWS/AutoScaling", MetricName: "GroupInServiceInstances", Dimensions: []provision.Dimension{{Name: "AutoScalingGroupName", Value: "web"}},
 		}, at, time.Minute, 1)
 	}
-	for _, b := range w {
-		e.Metrics.Add("ENA", b, []metric.Dimension{{Name: "AutoScalingGroupName", Value: "web"}})
-	}
-	// The alarms were there before, on an agent that had nothing to say.
 	quiet := metric.Batch{
-		Length: time.Minute, Resource: w[0].Resource,
-		Series: []metric.Series{{Name: window.Heartbeat.Name, Interface: -1, Whole: true, Samples: []float64{60}}},
+		Length: o.Interval, Resource: w[0].Resource,
+		Series: []metric.Series{{Name: window.Heartbeat.Name, Interface: -1, Whole: true, Samples: []float64{o.Interval.Seconds()}}},
 	}
-	for i := range 10 {
-		quiet.Start = begin.Add(-time.Duration(i+1) * time.Minute)
-		e.Metrics.Add("ENA", &quiet, []metric.Dimension{{Name: "AutoScalingGroupName", Value: "web"}})
+	for quiet.Start = w[0].Start.Add(-history).Truncate(o.Interval); in.before && quiet.Start.Before(w[0].Start.Truncate(o.Interval)); quiet.Start = quiet.Start.Add(o.Interval) {
+		e.Metrics.Add("ENA", &quiet, group)
 	}
-	if _, err := e.Until(begin); err != nil {
+	for _, b := range w {
+		e.Metrics.Add("ENA", b, group)
+	}
+	if _, err := e.Until(begin.Add(-history / 2)); err != nil {
 		t.Fatal(err)
 	}
-	last := w[len(w)-1]
-	changes, err := e.Until(last.Start.Add(last.Length).Add(time.Duration(after) * time.Minute))
+	changes, err := e.Until(end)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out []string
+	told := map[string]bool{} // by name: an action was taken
 	for _, c := range changes {
 		if c.To != evaluate.Alarm {
 			continue
@@ -124,16 +146,21 @@ func raised(t *testing.T, o provision.Options, w windows, delay, running time.Du
 		if c.Contributor != "" {
 			name += " " + strings.ReplaceAll(c.Contributor, instance, "HOST")
 		}
-		if c.Suppressed {
+		told[name] = told[name] || c.SuppressedBy == ""
+	}
+	var out []string
+	for name, said := range told {
+		if !said {
 			name += " (suppressed)"
 		}
-		if !slices.Contains(out, name) {
-			out = append(out, name)
-		}
+		out = append(out, name)
 	}
 	slices.Sort(out)
 	return out
 }
+
+// once is an interface on which nothing happens.
+const once = "devices: [{name: ens5, driver: 2.17.0, initial: {conntrack_allowance_available: 120000}}]\n"
 
 // steady is an interface on which a counter grows in n seconds of each minute.
 func steady(counter string, n int) string {
@@ -144,17 +171,39 @@ func steady(counter string, n int) string {
 // Each alarm is raised when it must be, and no other is.
 func TestScenarios(t *testing.T) {
 	everything := []provision.Scope{provision.PerHost, provision.Fleet, provision.Group}
-	const running = time.Hour
 	tests := []struct {
 		name, level, scenario string
 		pause                 time.Duration
 		times                 []time.Duration
 		delay                 time.Duration
+		interval              time.Duration // a minute if 0
 		want                  []string
 	}{
 		{
 			name: "one second of a minute", level: "any", scenario: steady("pps_allowance_exceeded", 1), times: []time.Duration{5 * time.Minute},
 			want: []string{"HOST-network-allowance", "HOST-pps-exceeded", "fleet-pps-exceeded", "fleet-pps-exceeded HOST", "web-pps-exceeded"},
+		},
+		{
+			name: "one second of an hour", level: "any", times: []time.Duration{10 * time.Minute}, scenario: once + "steps: [{at: 65s, add: {pps_allowance_exceeded: 9}}]\n",
+			want: []string{"HOST-network-allowance", "HOST-pps-exceeded", "fleet-pps-exceeded", "fleet-pps-exceeded HOST", "web-pps-exceeded"},
+		},
+		{name: "one second of an hour", level: "sustained", times: []time.Duration{10 * time.Minute}, scenario: once + "steps: [{at: 65s, add: {pps_allowance_exceeded: 9}}]\n"},
+		{
+			name: "15 seconds of each minute, windows of five", level: "sustained", scenario: steady("bw_in_allowance_exceeded", 15),
+			times: []time.Duration{30 * time.Minute}, interval: 5 * time.Minute,
+			want: []string{"HOST-bw-in-exceeded", "HOST-network-allowance", "fleet-bw-in-exceeded", "fleet-bw-in-exceeded HOST", "web-bw-in-exceeded"},
+		},
+		{name: "15 seconds of each minute, windows of five", level: "severe", scenario: steady("bw_in_allowance_exceeded", 15), times: []time.Duration{30 * time.Minute}, interval: 5 * time.Minute},
+		{
+			name: "15 seconds of each minute, windows of 90 s", level: "sustained", scenario: steady("bw_in_allowance_exceeded", 15),
+			times: []time.Duration{21 * time.Minute}, interval: 90 * time.Second,
+			want: []string{"HOST-bw-in-exceeded", "HOST-network-allowance", "fleet-bw-in-exceeded", "fleet-bw-in-exceeded HOST", "web-bw-in-exceeded"},
+		},
+		{
+			name: "nothing, windows of 10 s", level: "any", scenario: once, times: []time.Duration{8 * time.Minute}, interval: 10 * time.Second,
+		},
+		{
+			name: "nothing, windows of 45 s", level: "any", scenario: once, times: []time.Duration{90 * time.Minute}, interval: 45 * time.Second,
 		},
 		{name: "one second of a minute", level: "sustained", scenario: steady("pps_allowance_exceeded", 1), times: []time.Duration{12 * time.Minute}},
 		{
@@ -235,13 +284,15 @@ func TestScenarios(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name+", "+tt.level, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w, err := run(tt.scenario, tt.pause, tt.times...)
+				o := options(tt.level, everything...)
+				o.Interval = cmp.Or(tt.interval, o.Interval)
+				w, err := run(tt.scenario, o.Interval, tt.pause, tt.times...)
 				if err != nil {
 					t.Fatal(err)
 				}
-				o := options(tt.level, everything...)
-				o.Groups = []provision.GroupOf{{{Name: "AutoScalingGroupName", Value: "web"}}}
-				if diff := cmp.Diff(tt.want, raised(t, o, w, tt.delay, running, 0)); diff != "" {
+				in := usual
+				in.delay = tt.delay
+				if diff := gocmp.Diff(tt.want, raised(t, o, w, in)); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
 			})
@@ -251,29 +302,37 @@ func TestScenarios(t *testing.T) {
 
 // An agent that is gone is missed while its instance runs, and not when both are.
 func TestAgentMissing(t *testing.T) {
-	const quiet = "devices: [{name: ens5, driver: 2.17.0, initial: {conntrack_allowance_available: 120000}}]\n"
+	const late = 24 * time.Hour
 	for _, tt := range []struct {
-		name    string
-		running time.Duration
-		delay   time.Duration
-		want    []string
+		name string
+		in   world
+		want []string
 	}{
-		{"the agent stops", time.Hour, 0, []string{"HOST-agent-missing", "HOST-agent-silent", "web-agents-missing"}},
-		{"the instance is terminated", 5 * time.Minute, 0, []string{"HOST-agent-silent", "HOST-instance-gone"}},
-		{"the instance is terminated, EC2 knows it late", 7 * time.Minute, time.Minute, []string{"HOST-agent-silent", "HOST-instance-gone"}},
+		{"the agent stops", world{up: -history, down: late, before: true}, []string{"HOST-agent-missing", "HOST-agent-silent", "web-agents-missing"}},
+		{"the instance is terminated", world{up: -history, down: 5 * time.Minute, before: true}, gone},
+		{"the instance is terminated, EC2 knows it late", world{up: -history, down: 7 * time.Minute, before: true, delay: time.Minute}, gone},
+		{"the instance is terminated, EC2 knows it very late", world{up: -history, down: 9 * time.Minute, before: true}, gone},
+		{"the instance starts", world{up: -time.Minute, down: 5 * time.Minute}, gone},
+		{"the instance starts, its agent minutes after it", world{up: -4 * time.Minute, down: 5 * time.Minute}, gone},
+		{"the instance starts, its agent minutes after it, data late", world{up: -6 * time.Minute, down: 5 * time.Minute, delay: 2 * time.Minute}, gone},
+		{"the instance starts, its agent does not for too long", world{up: -13 * time.Minute, down: 5 * time.Minute}, []string{"HOST-agent-missing", "HOST-agent-silent", "HOST-instance-gone", "web-agents-missing"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w, err := run(quiet, 0, 5*time.Minute)
+				w, err := run(once, time.Minute, 0, 5*time.Minute)
 				if err != nil {
 					t.Fatal(err)
 				}
+				in := tt.in
+				in.after = 20 * time.Minute
 				o := options("any", provision.PerHost, provision.Fleet, provision.Group)
-				o.Groups = []provision.GroupOf{{{Name: "AutoScalingGroupName", Value: "web"}}}
-				if diff := cmp.Diff(tt.want, raised(t, o, w, tt.delay, tt.running, 20)); diff != "" {
+				if diff := gocmp.Diff(tt.want, raised(t, o, w, in)); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
 			})
 		})
 	}
 }
+
+// gone is what is raised of an instance that is gone, or was: nobody is told.
+var gone = []string{"HOST-agent-missing (suppressed)", "HOST-agent-silent", "HOST-instance-gone"}

@@ -76,7 +76,7 @@ resource "aws_iam_policy" "agent" {
 
 resource "aws_cloudwatch_metric_alarm" "fleet_bw_in_exceeded" {
   alarm_name          = "enawatch-fleet-bw-in-exceeded"
-  alarm_description   = "Packets queued or dropped because the inbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
+  alarm_description   = "Packets queued or dropped because the inbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
   alarm_actions       = [aws_sns_topic.alarms.arn]
   evaluation_periods  = 5
   datapoints_to_alarm = 3
@@ -96,7 +96,7 @@ resource "aws_cloudwatch_metric_alarm" "fleet_bw_in_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "fleet_bw_out_exceeded" {
   alarm_name          = "enawatch-fleet-bw-out-exceeded"
-  alarm_description   = "Packets queued or dropped because the outbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
+  alarm_description   = "Packets queued or dropped because the outbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
   alarm_actions       = [aws_sns_topic.alarms.arn]
   evaluation_periods  = 5
   datapoints_to_alarm = 3
@@ -116,7 +116,7 @@ resource "aws_cloudwatch_metric_alarm" "fleet_bw_out_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "fleet_pps_exceeded" {
   alarm_name          = "enawatch-fleet-pps-exceeded"
-  alarm_description   = "Packets queued or dropped because the packets per second, both ways together, exceeded the instance's maximum; egress fragments over 1024 a second count too. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Send fewer, larger packets (jumbo frames, batching, GRO/GSO), spread the load, or take a larger size."
+  alarm_description   = "Packets queued or dropped because the packets per second, both ways together, exceeded the instance's maximum; egress fragments over 1024 a second count too. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Send fewer, larger packets (jumbo frames, batching, GRO/GSO), spread the load, or take a larger size."
   alarm_actions       = [aws_sns_topic.alarms.arn]
   evaluation_periods  = 5
   datapoints_to_alarm = 3
@@ -136,7 +136,7 @@ resource "aws_cloudwatch_metric_alarm" "fleet_pps_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "fleet_conntrack_exceeded" {
   alarm_name          = "enawatch-fleet-conntrack-exceeded"
-  alarm_description   = "Packets dropped because the instance's table of tracked connections was full: new connections fail until old ones close. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Make flows untracked (security groups open both ways for them), shorten idle timeouts, reuse connections, or take a larger size."
+  alarm_description   = "Packets dropped because the instance's table of tracked connections was full: new connections fail until old ones close. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Make flows untracked (security groups open both ways for them), shorten idle timeouts, reuse connections, or take a larger size."
   alarm_actions       = [aws_sns_topic.alarms.arn]
   evaluation_periods  = 5
   datapoints_to_alarm = 3
@@ -156,7 +156,7 @@ resource "aws_cloudwatch_metric_alarm" "fleet_conntrack_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "fleet_linklocal_exceeded" {
   alarm_name          = "enawatch-fleet-linklocal-exceeded"
-  alarm_description   = "Packets dropped because this interface sent more than 1024 packets per second to link-local services: the VPC's DNS resolver, IMDS and NTP together. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Cache DNS on the node (NodeLocal DNSCache), spread CoreDNS over nodes, cut search domains (ndots), and cache IMDS credentials."
+  alarm_description   = "Packets dropped because this interface sent more than 1024 packets per second to link-local services: the VPC's DNS resolver, IMDS and NTP together. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Cache DNS on the node (NodeLocal DNSCache), spread CoreDNS over nodes, cut search domains (ndots), and cache IMDS credentials."
   alarm_actions       = [aws_sns_topic.alarms.arn]
   evaluation_periods  = 5
   datapoints_to_alarm = 3

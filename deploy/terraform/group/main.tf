@@ -21,7 +21,7 @@ variable "alarm_topic" {
 
 resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_bw_in_exceeded" {
   alarm_name          = "enawatch-${var.auto_scaling_group_name}-bw-in-exceeded"
-  alarm_description   = "Packets queued or dropped because the inbound aggregate bandwidth exceeded the instance's maximum. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
+  alarm_description   = "Packets queued or dropped because the inbound aggregate bandwidth exceeded the instance's maximum. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
   alarm_actions       = [var.alarm_topic]
   namespace           = "ENA"
   metric_name         = "bw_in_throttled_seconds"
@@ -38,7 +38,7 @@ resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_bw_in_exceeded" 
 
 resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_bw_out_exceeded" {
   alarm_name          = "enawatch-${var.auto_scaling_group_name}-bw-out-exceeded"
-  alarm_description   = "Packets queued or dropped because the outbound aggregate bandwidth exceeded the instance's maximum. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
+  alarm_description   = "Packets queued or dropped because the outbound aggregate bandwidth exceeded the instance's maximum. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
   alarm_actions       = [var.alarm_topic]
   namespace           = "ENA"
   metric_name         = "bw_out_throttled_seconds"
@@ -55,7 +55,7 @@ resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_bw_out_exceeded"
 
 resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_pps_exceeded" {
   alarm_name          = "enawatch-${var.auto_scaling_group_name}-pps-exceeded"
-  alarm_description   = "Packets queued or dropped because the packets per second, both ways together, exceeded the instance's maximum; egress fragments over 1024 a second count too. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5. What to do: Send fewer, larger packets (jumbo frames, batching, GRO/GSO), spread the load, or take a larger size."
+  alarm_description   = "Packets queued or dropped because the packets per second, both ways together, exceeded the instance's maximum; egress fragments over 1024 a second count too. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Send fewer, larger packets (jumbo frames, batching, GRO/GSO), spread the load, or take a larger size."
   alarm_actions       = [var.alarm_topic]
   namespace           = "ENA"
   metric_name         = "pps_throttled_seconds"
@@ -72,7 +72,7 @@ resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_pps_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_conntrack_exceeded" {
   alarm_name          = "enawatch-${var.auto_scaling_group_name}-conntrack-exceeded"
-  alarm_description   = "Packets dropped because the instance's table of tracked connections was full: new connections fail until old ones close. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5. What to do: Make flows untracked (security groups open both ways for them), shorten idle timeouts, reuse connections, or take a larger size."
+  alarm_description   = "Packets dropped because the instance's table of tracked connections was full: new connections fail until old ones close. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Make flows untracked (security groups open both ways for them), shorten idle timeouts, reuse connections, or take a larger size."
   alarm_actions       = [var.alarm_topic]
   namespace           = "ENA"
   metric_name         = "conntrack_throttled_seconds"
@@ -89,7 +89,7 @@ resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_conntrack_exceed
 
 resource "aws_cloudwatch_metric_alarm" "auto_scaling_group_name_linklocal_exceeded" {
   alarm_name          = "enawatch-${var.auto_scaling_group_name}-linklocal-exceeded"
-  alarm_description   = "Packets dropped because this interface sent more than 1024 packets per second to link-local services: the VPC's DNS resolver, IMDS and NTP together. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5. What to do: Cache DNS on the node (NodeLocal DNSCache), spread CoreDNS over nodes, cut search domains (ndots), and cache IMDS credentials."
+  alarm_description   = "Packets dropped because this interface sent more than 1024 packets per second to link-local services: the VPC's DNS resolver, IMDS and NTP together. Alarm: on the worst host of the group, 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Cache DNS on the node (NodeLocal DNSCache), spread CoreDNS over nodes, cut search domains (ndots), and cache IMDS credentials."
   alarm_actions       = [var.alarm_topic]
   namespace           = "ENA"
   metric_name         = "linklocal_throttled_seconds"

@@ -21,7 +21,7 @@ variable "alarm_topic" {
 
 resource "aws_cloudwatch_metric_alarm" "instance_id_bw_in_exceeded" {
   alarm_name          = "enawatch-${var.instance_id}-bw-in-exceeded"
-  alarm_description   = "Packets queued or dropped because the inbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
+  alarm_description   = "Packets queued or dropped because the inbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
   namespace           = "ENA"
   metric_name         = "bw_in_throttled_seconds"
   dimensions          = { InstanceId = var.instance_id }
@@ -37,7 +37,7 @@ resource "aws_cloudwatch_metric_alarm" "instance_id_bw_in_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "instance_id_bw_out_exceeded" {
   alarm_name          = "enawatch-${var.instance_id}-bw-out-exceeded"
-  alarm_description   = "Packets queued or dropped because the outbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
+  alarm_description   = "Packets queued or dropped because the outbound aggregate bandwidth exceeded the instance's maximum. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Spread the load over more instances or take a size with more bandwidth; smooth bursts; look for a noisy neighbour among the pods."
   namespace           = "ENA"
   metric_name         = "bw_out_throttled_seconds"
   dimensions          = { InstanceId = var.instance_id }
@@ -53,7 +53,7 @@ resource "aws_cloudwatch_metric_alarm" "instance_id_bw_out_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "instance_id_pps_exceeded" {
   alarm_name          = "enawatch-${var.instance_id}-pps-exceeded"
-  alarm_description   = "Packets queued or dropped because the packets per second, both ways together, exceeded the instance's maximum; egress fragments over 1024 a second count too. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Send fewer, larger packets (jumbo frames, batching, GRO/GSO), spread the load, or take a larger size."
+  alarm_description   = "Packets queued or dropped because the packets per second, both ways together, exceeded the instance's maximum; egress fragments over 1024 a second count too. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Send fewer, larger packets (jumbo frames, batching, GRO/GSO), spread the load, or take a larger size."
   namespace           = "ENA"
   metric_name         = "pps_throttled_seconds"
   dimensions          = { InstanceId = var.instance_id }
@@ -69,7 +69,7 @@ resource "aws_cloudwatch_metric_alarm" "instance_id_pps_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "instance_id_conntrack_exceeded" {
   alarm_name          = "enawatch-${var.instance_id}-conntrack-exceeded"
-  alarm_description   = "Packets dropped because the instance's table of tracked connections was full: new connections fail until old ones close. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Make flows untracked (security groups open both ways for them), shorten idle timeouts, reuse connections, or take a larger size."
+  alarm_description   = "Packets dropped because the instance's table of tracked connections was full: new connections fail until old ones close. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Make flows untracked (security groups open both ways for them), shorten idle timeouts, reuse connections, or take a larger size."
   namespace           = "ENA"
   metric_name         = "conntrack_throttled_seconds"
   dimensions          = { InstanceId = var.instance_id }
@@ -85,7 +85,7 @@ resource "aws_cloudwatch_metric_alarm" "instance_id_conntrack_exceeded" {
 
 resource "aws_cloudwatch_metric_alarm" "instance_id_linklocal_exceeded" {
   alarm_name          = "enawatch-${var.instance_id}-linklocal-exceeded"
-  alarm_description   = "Packets dropped because this interface sent more than 1024 packets per second to link-local services: the VPC's DNS resolver, IMDS and NTP together. Alarm: 10 seconds or more of a minute, in 3 of the last 5. What to do: Cache DNS on the node (NodeLocal DNSCache), spread CoreDNS over nodes, cut search domains (ndots), and cache IMDS credentials."
+  alarm_description   = "Packets dropped because this interface sent more than 1024 packets per second to link-local services: the VPC's DNS resolver, IMDS and NTP together. Alarm: 10 seconds or more of a minute, in 3 of the last 5 minutes. What to do: Cache DNS on the node (NodeLocal DNSCache), spread CoreDNS over nodes, cut search domains (ndots), and cache IMDS credentials."
   evaluation_periods  = 5
   datapoints_to_alarm = 3
   threshold           = 10
@@ -153,13 +153,13 @@ resource "aws_cloudwatch_metric_alarm" "instance_id_instance_gone" {
 
 resource "aws_cloudwatch_metric_alarm" "instance_id_readings_suspect" {
   alarm_name          = "enawatch-${var.instance_id}-readings-suspect"
-  alarm_description   = "Readings that were not believed, because the device did not answer or the counters made no sense. Alarm: 10 in a minute. What to do: Nothing is lost while it lasts a little; if it stays, look at dmesg for \"ena\" and at ena_admin_q_no_completion."
+  alarm_description   = "Readings that were not believed, because the device did not answer or the counters made no sense. Alarm: 10 of a minute, in one of the last 3. What to do: Nothing is lost while it lasts a little; if it stays, look at dmesg for \"ena\" and at ena_admin_q_no_completion."
   namespace           = "ENA"
   metric_name         = "suspect_readings"
   dimensions          = { InstanceId = var.instance_id }
   statistic           = "Sum"
   period              = 60
-  evaluation_periods  = 1
+  evaluation_periods  = 3
   datapoints_to_alarm = 1
   threshold           = 10
   comparison_operator = "GreaterThanOrEqualToThreshold"
@@ -177,7 +177,7 @@ resource "aws_cloudwatch_composite_alarm" "instance_id_network_allowance" {
   actions_suppressor {
     alarm            = "enawatch-${var.instance_id}-readings-suspect"
     wait_period      = 60
-    extension_period = 120
+    extension_period = 180
   }
 
   depends_on = [
@@ -194,8 +194,14 @@ resource "aws_cloudwatch_composite_alarm" "instance_id_agent_missing" {
   alarm_name        = "enawatch-${var.instance_id}-agent-missing"
   alarm_description = "The instance runs and its agent does not say anything, or sees no ENA interface. Missing: look at the agent's log. Low: see suspect_readings and missed_seconds."
   alarm_actions     = [var.alarm_topic]
-  alarm_rule        = "ALARM(\"enawatch-${var.instance_id}-agent-silent\") AND NOT ALARM(\"enawatch-${var.instance_id}-instance-gone\")"
+  alarm_rule        = "ALARM(\"enawatch-${var.instance_id}-agent-silent\")"
   tags              = { "enawatch:set" = "enawatch" }
+
+  actions_suppressor {
+    alarm            = "enawatch-${var.instance_id}-instance-gone"
+    wait_period      = 120
+    extension_period = 600
+  }
 
   depends_on = [
     aws_cloudwatch_metric_alarm.instance_id_agent_silent,
