@@ -60,6 +60,10 @@ type Options struct {
 	// nil, and TopSenders is how many of those who send are named in a window.
 	LinkLocal  LinkLocal
 	TopSenders int
+	// Conntrack watches tables of tracked connections, if it is not nil, and
+	// TopOwners is how many of those who have most are named in a window.
+	Conntrack Conntrack
+	TopOwners int
 	// Exceeded is told of each reading in which an allowance was exceeded, if it
 	// is not nil. It must not block.
 	Exceeded func()
@@ -89,7 +93,8 @@ type Agent struct {
 	tracker        *delta.Tracker
 	window         *window.Window
 	schedule       *window.Schedule
-	linkLocalTicks int // in the open window
+	linkLocalTicks int       // in the open window
+	ownersAt       time.Time // of those that a window had last
 	recorder       recorder
 	// interfaces are those that are read, in the order of arrival.
 	interfaces []*iface
@@ -158,6 +163,8 @@ func (a *Agent) closeWindow(t window.Tick) {
 	}
 	nameCulprits(b)
 	a.addSenders(b)
+	a.addOwners(b)
+	b.Records, a.recorder.window = a.recorder.window, nil
 	a.counts.windows++
 	end := t.Start.Add(t.Length)
 	a.commits.Publish(commit{a.tracker.Baselines(end), b})

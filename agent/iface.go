@@ -33,8 +33,12 @@ type iface struct {
 	reason  ena.Reason
 	judged  bool // verdict was set
 	counts  [4]uint64
-	// exceeded is what allowances were exceeded by since the last tick.
-	exceeded excess
+	// What records need of the readings since the last tick: what allowances were
+	// exceeded by, what queues did, and what the card can still track, if known.
+	exceeded  excess
+	queues    [len(recordQueues)]uint64
+	available uint64
+	tracks    bool
 }
 
 func (i *iface) name() string { return i.row.Interface.Name }
@@ -104,7 +108,7 @@ func (a *Agent) newInterface(n ena.Netdev, c ena.Change) {
 		a.Log.Info("interface is left out by interfaces.include and exclude", "interface", mi.Name, "mac", mi.MAC)
 		return
 	}
-	reader, err := ena.NewReader(a.Kernel, mi.Name, a.Queues)
+	reader, err := ena.NewReader(a.Kernel, mi.Name, a.readQueue)
 	if err != nil {
 		a.unwanted[n.Index] = sighting{n, c}
 		a.Log.Error("interface can't be read; will try again", "interface", mi.Name, "every", rescanEvery, "err", err)

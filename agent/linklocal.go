@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -29,9 +28,19 @@ type LinkLocal interface {
 	Retransmits() uint64
 }
 
+// tickTraffic puts what is known of this host's traffic into this second. last
+// says that it is the last one. The caller holds the lock.
+func (a *Agent) tickTraffic(last bool) {
+	a.tickLinkLocal()
+	a.tickConntrack()
+	if a.LinkLocal != nil || a.Conntrack != nil {
+		a.record(last)
+	}
+}
+
 // tickLinkLocal puts what was sent since the last tick into this second. The
 // caller holds the lock.
-func (a *Agent) tickLinkLocal(last bool) {
+func (a *Agent) tickLinkLocal() {
 	if a.LinkLocal == nil {
 		return
 	}
@@ -43,12 +52,10 @@ func (a *Agent) tickLinkLocal(last bool) {
 			a.window.Unanswered(use.Unanswered)
 		}
 	}
-	a.record(last)
 }
 
 // addSenders names in a window who sent most in it. The caller holds the lock.
 func (a *Agent) addSenders(b *metric.Batch) {
-	b.Records, a.recorder.window = a.recorder.window, nil
 	if a.LinkLocal == nil || a.TopSenders == 0 {
 		return
 	}
@@ -66,7 +73,7 @@ func (a *Agent) linkLocal() *metric.LinkLocal {
 	if a.LinkLocal == nil {
 		return nil
 	}
-	l := &metric.LinkLocal{Records: slices.Clone(a.recorder.kept)}
+	l := &metric.LinkLocal{}
 	for _, i := range a.interfaces {
 		t, ok := a.LinkLocal.Totals(i.index)
 		if !ok {

@@ -92,7 +92,7 @@ steps:
 		if len(r.Seconds) != recordTicks || !r.Seconds[beforeTicks].At.Equal(r.At) {
 			t.Fatalf("%d seconds, want %d with %s in the middle", len(r.Seconds), recordTicks, r.At)
 		}
-		if diff := cmp.Diff(metric.RecordSecond{At: r.At, Retransmits: 1, Interfaces: []metric.RecordInterface{{
+		if diff := cmp.Diff(metric.RecordSecond{At: r.At, Retransmits: 1, ConntrackAvailable: new(uint64), Interfaces: []metric.RecordInterface{{
 			Interface: "ens5", Exceeded: map[string]uint64{"linklocal_allowance_exceeded": 476},
 			Packets: map[string]uint64{"dns": 1500}, PeakPPS: 1500, Unanswered: 476, DNSQueries: 1500,
 		}}}, r.Seconds[beforeTicks]); diff != "" {
@@ -108,7 +108,7 @@ steps:
 			t.Errorf("series %s", got)
 		}
 		l := snapshot.LinkLocal
-		if l == nil || len(l.Interfaces) != 1 || l.Interfaces[0].PeakPPS != 1500 || !l.SendersKnown || len(l.Records) != 1 {
+		if l == nil || len(l.Interfaces) != 1 || l.Interfaces[0].PeakPPS != 1500 || !l.SendersKnown || len(snapshot.Records) != 1 {
 			t.Errorf("snapshot %+v", l)
 		}
 		if len(traffic.watched) != 1 {

@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/metric"
@@ -47,12 +50,60 @@ type recorder struct {
 type recorded struct {
 	at          time.Time
 	retransmits uint64
+	entries     uint64 // of the kernel's table of tracked connections
+	tracked     bool   // and if that is known
+	available   uint64 // what the card can still track
+	tracks      bool
 	interfaces  [recordInterfaces]struct {
 		name     string
 		exceeded excess
 		use      linklocal.Use
+		queues   [len(recordQueues)]uint64
 	}
 	n int
+}
+
+// recordQueues are the stats of queues that are read for records, whatever
+// queue_stats asks for: how much traffic there was, and what rings and memory did
+// to it.
+var recordQueues = [...]ena.Stat{
+	queue("tx_cnt"), queue("tx_bytes"), queue("rx_cnt"), queue("rx_bytes"),
+	queue("tx_queue_stop"), queue("tx_missed_tx"), queue("tx_linearize_failed"), queue("tx_dma_mapping_err"), queue("tx_prepare_ctx_err"),
+	queue("rx_refil_partial"), queue("rx_empty_rx_ring"), queue("rx_page_alloc_fail"), queue("rx_skb_alloc_fail"), queue("rx_bad_desc_num"),
+}
+
+func queue(name string) ena.Stat {
+	s, ok := ena.Lookup("queue_0_" + name)
+	if !ok {
+		panic("no stat of queues is called " + name)
+	}
+	return s
+}
+
+// readQueue reports whether a stat of queues is read.
+func (a *Agent) readQueue(s ena.Stat) bool {
+	return a.Queues(s) || (a.LinkLocal != nil || a.Conntrack != nil) && slices.Contains(recordQueues[:], s)
+}
+
+// noteForRecord keeps what a record needs of a reading, and takes out of it what
+// nothing else asked for. The caller holds the lock.
+func (a *Agent) noteForRecord(i *iface, r *delta.Result) {
+	for s := range ena.Stat(numAllowances) {
+		if r.Counted.Has(s) {
+			i.exceeded[s] += r.Values[s]
+		}
+	}
+	if r.Counted.Has(ena.ConntrackAllowanceAvailable) {
+		i.available, i.tracks = r.Values[ena.ConntrackAllowanceAvailable], true
+	}
+	for n, s := range recordQueues {
+		if r.Counted.Has(s) {
+			i.queues[n] += r.Values[s]
+			if !a.Queues(s) {
+				r.Counted.Remove(s)
+			}
+		}
+	}
 }
 
 // record takes a tick into account, whose counts are in. last ends an open
@@ -62,21 +113,31 @@ func (a *Agent) record(last bool) {
 	s := &r.ring[r.ticks%recordTicks]
 	*s = recorded{at: a.loop.tick.At}
 	r.ticks++
-	if n := a.LinkLocal.Retransmits(); r.started {
-		s.retransmits, r.retrans = n-r.retrans, n
-	} else {
+	if a.LinkLocal != nil {
+		n := a.LinkLocal.Retransmits()
+		if r.started {
+			s.retransmits = n - r.retrans
+		}
 		r.retrans, r.started = n, true
 	}
+	if a.Conntrack != nil {
+		kernel, _ := a.Conntrack.State()
+		s.entries, s.tracked = kernel.Entries, kernel.Known
+	}
+	s.available, s.tracks = a.available()
 	hurt := false
 	for _, i := range a.interfaces {
-		use, _ := a.LinkLocal.Use(i.index)
+		var use linklocal.Use
+		if a.LinkLocal != nil {
+			use, _ = a.LinkLocal.Use(i.index)
+		}
 		hurt = hurt || i.exceeded.any()
-		if s.n < recordInterfaces && (i.exceeded.any() || use.Total() > 0 || use.Unanswered > 0) {
+		if s.n < recordInterfaces && (i.exceeded.any() || use.Total() > 0 || use.Unanswered > 0 || i.queues != [len(recordQueues)]uint64{}) {
 			at := &s.interfaces[s.n]
-			at.name, at.exceeded, at.use = i.name(), i.exceeded, use
+			at.name, at.exceeded, at.use, at.queues = i.name(), i.exceeded, use, i.queues
 			s.n++
 		}
-		i.exceeded = excess{}
+		i.exceeded, i.queues, i.tracks = excess{}, [len(recordQueues)]uint64{}, false
 	}
 	r.pause = max(0, r.pause-1)
 	switch {
@@ -86,6 +147,9 @@ func (a *Agent) record(last bool) {
 		}
 	case hurt && r.pause == 0:
 		r.open, r.at = afterTicks, s.at
+		if a.Conntrack != nil {
+			a.Conntrack.Look() // the record waits for what comes after anyway
+		}
 		if last {
 			a.closeRecord()
 		}
@@ -102,6 +166,12 @@ func (a *Agent) closeRecord() {
 	for k := range n {
 		s := &r.ring[(r.ticks-n+k)%recordTicks]
 		second := metric.RecordSecond{At: s.at, Retransmits: s.retransmits}
+		if entries := s.entries; s.tracked {
+			second.ConntrackEntries = &entries
+		}
+		if available := s.available; s.tracks {
+			second.ConntrackAvailable = &available
+		}
 		for _, i := range s.interfaces[:s.n] {
 			at := metric.RecordInterface{
 				Interface: i.name, PeakPPS: i.use.Peak, Unanswered: i.use.Unanswered, DNSRetries: i.use.Retries,
@@ -118,18 +188,17 @@ func (a *Agent) closeRecord() {
 					add(&at.Packets, linklocal.Service(service).String(), v)
 				}
 			}
+			for stat, v := range i.queues {
+				if v > 0 {
+					add(&at.Queues, strings.TrimPrefix(recordQueues[stat].String(), "queue_"), v)
+				}
+			}
 			second.Interfaces = append(second.Interfaces, at)
 		}
 		m.Seconds = append(m.Seconds, second)
 	}
-	top, others, _ := a.LinkLocal.Top(recordSenders, n)
-	for _, s := range senders(top, a.Sample) {
-		m.Senders = append(m.Senders, metric.RecordSender{Sender: s.Name, Packets: s.Packets, PeakPPS: s.PeakPPS})
-	}
-	m.OtherSenders = others.Total()
-	for _, q := range a.LinkLocal.Names(recordSenders) {
-		m.Names = append(m.Names, metric.RecordName{Name: q.Name, Queries: q.Queries})
-	}
+	a.recordSenders(&m, n)
+	m.Conntrack = a.recordConntrack()
 	if len(r.kept) == keptRecords {
 		r.kept = append(r.kept[:0:0], r.kept[1:]...)
 	}
@@ -138,6 +207,37 @@ func (a *Agent) closeRecord() {
 		r.window = append(r.window, m)
 	}
 	a.Log.Warn("an allowance was exceeded: what was known in the seconds around it", "record", m)
+}
+
+// recordSenders puts into a record who sent link-local in the newest ticks. The
+// caller holds the lock.
+func (a *Agent) recordSenders(m *metric.Record, ticks int) {
+	if a.LinkLocal == nil {
+		return
+	}
+	top, others, _ := a.LinkLocal.Top(recordSenders, ticks)
+	for _, s := range senders(top, a.Sample) {
+		m.Senders = append(m.Senders, metric.RecordSender{Sender: s.Name, Packets: s.Packets, PeakPPS: s.PeakPPS})
+	}
+	m.OtherSenders = others.Total()
+	for _, q := range a.LinkLocal.Names(recordSenders) {
+		m.Names = append(m.Names, metric.RecordName{Name: q.Name, Queries: q.Queries})
+	}
+}
+
+// recordConntrack is what a record says of tracked connections. The caller holds
+// the lock.
+func (a *Agent) recordConntrack() *metric.RecordConntrack {
+	if a.Conntrack == nil {
+		return nil
+	}
+	kernel, _ := a.Conntrack.State()
+	c := &metric.RecordConntrack{Entries: kernel.Entries, Max: kernel.Max, PerSecond: kernel.PerSecond}
+	if o := a.Conntrack.Owners(); o != nil {
+		c.LookedAt, c.Seen = &o.At, o.Seen
+		c.Owners, c.Others = owners(o, recordSenders)
+	}
+	return c
 }
 
 func add(m *map[string]uint64, name string, n uint64) {

@@ -42,7 +42,7 @@ func (a *Agent) settle(turn int) bool {
 	t := a.loop.tick
 	switch {
 	case a.loop.last:
-		a.tickLinkLocal(true)
+		a.tickTraffic(true)
 		a.window.EndSecond()
 		a.sample(a.Clock.Wall(), true)
 		a.closeWindow(a.schedule.End())
@@ -60,7 +60,7 @@ func (a *Agent) settle(turn int) bool {
 		return true // the readings at the start belong to the first tick
 	}
 	a.sample(t.At, false)
-	a.tickLinkLocal(false)
+	a.tickTraffic(false)
 	a.window.EndSecond()
 	a.Live.EndSecond(t.At)
 	if t.Step != 0 {
@@ -94,12 +94,8 @@ func (a *Agent) observe(i *iface) {
 	if r.Verdict == ena.Valid {
 		result = i.life.Observe(r.Vector, a.now())
 		verdict, reason = result.Verdict, result.Reason
+		a.noteForRecord(i, result)
 		a.window.Observe(i.row, result)
-		for s := range ena.Stat(numAllowances) {
-			if result.Counted.Has(s) {
-				i.exceeded[s] += result.Values[s]
-			}
-		}
 		if a.Exceeded != nil && exceeded(result) {
 			a.Exceeded()
 		}

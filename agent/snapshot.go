@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	"github.com/enawatch/enawatch/agent/ena"
@@ -31,13 +32,16 @@ func (a *Agent) sample(at time.Time, last bool) {
 }
 
 func (a *Agent) snapshot() *metric.Snapshot {
-	s := &metric.Snapshot{At: a.Clock.Wall(), Resource: a.Resource, Self: a.self(), LinkLocal: a.linkLocal()}
+	s := &metric.Snapshot{At: a.Clock.Wall(), Resource: a.Resource, Self: a.self(), LinkLocal: a.linkLocal(), Conntrack: a.conntrack(), Records: slices.Clone(a.recorder.kept)}
 	s.Interfaces = make([]metric.InterfaceState, 0, len(a.interfaces))
 	if s.LinkLocal != nil {
 		s.Self = append(s.Self, LinkLocalSelf(s.LinkLocal)...)
 	}
+	if s.Conntrack != nil {
+		s.Self = append(s.Self, ConntrackSelf(s.Conntrack)...)
+	}
 	for _, i := range a.interfaces {
-		s.Interfaces = append(s.Interfaces, i.state())
+		s.Interfaces = append(s.Interfaces, i.state(a.Queues))
 		s.Self = append(s.Self, metric.SelfMetric{
 			Name: "enawatch_reading_duration_seconds", Help: "How long the newest reading took.", Kind: metric.Gauge,
 			Labels: []metric.Dimension{{Name: "interface", Value: i.name()}, {Name: "mac", Value: i.row.Interface.MAC}},
@@ -57,7 +61,9 @@ func (a *Agent) Describe() (metric.Resource, []metric.SelfMetric) {
 // self lists what the agent counts of itself. The caller holds the lock.
 func (a *Agent) self() []metric.SelfMetric { return append(a.counts.self(), a.commits.Self()...) }
 
-func (i *iface) state() metric.InterfaceState {
+// state is what a snapshot says of an interface, of its queues the stats that
+// are asked for.
+func (i *iface) state(queues func(ena.Stat) bool) metric.InterfaceState {
 	st := metric.InterfaceState{
 		Interface: i.row.Interface,
 		Driver: metric.Driver{
@@ -74,7 +80,7 @@ func (i *iface) state() metric.InterfaceState {
 		st.Raw = append(st.Raw, metric.RawStat{Name: name, Value: value})
 	})
 	for s := range ena.Stat(ena.NumStats) {
-		if v, ok := i.life.Total(s); ok {
+		if v, ok := i.life.Total(s); ok && (s < ena.FirstQueue || queues(s)) {
 			e := s.Entry()
 			st.Totals = append(st.Totals, metric.Total{Name: e.Name, Help: e.Meaning, Kind: e.Kind, Unit: e.Unit, Value: v})
 		}

@@ -119,7 +119,7 @@ func checkDimension(name, text string) error {
 func reserved(name string) bool {
 	if slices.Contains([]string{
 		"_aws", "InstanceId", "NetworkInterfaceId", "host", "interface", "interfaces", "interfaces_omitted",
-		"allowance_records", "linklocal_senders", "linklocal_others", "linklocal_top_sender", "linklocal_top_packets", "mac", "driver_version", "simulated", "start", "window_seconds",
+		"allowance_records", "conntrack_owners", "conntrack_others", "conntrack_top_owner", "conntrack_top_entries", "linklocal_senders", "linklocal_others", "linklocal_top_sender", "linklocal_top_packets", "mac", "driver_version", "simulated", "start", "window_seconds",
 		"pods", "pods_dns", "pods_omitted",
 	}, name) {
 		return true
@@ -129,7 +129,7 @@ func reserved(name string) bool {
 	}
 	_, stat := ena.Lookup(name)
 	return stat || slices.ContainsFunc(ena.Catalogue()[ena.FirstQueue:], func(e ena.Entry) bool { return e.Name == name }) ||
-		slices.ContainsFunc(append(window.AllDerived(), window.LinkLocal()...), func(d window.Derived) bool { return d.Name == name })
+		slices.ContainsFunc(slices.Concat(window.AllDerived(), window.LinkLocal(), window.Conntrack()), func(d window.Derived) bool { return d.Name == name })
 }
 
 // checkHeader holds what RFC 9110 demands of names and values, in ASCII. It never

@@ -37,6 +37,7 @@ type Config struct {
 	Spool           Spool             `yaml:"spool" doc:"What is not delivered yet, in a file in state_dir. The oldest goes first where it exceeds a bound, and is counted."`
 	Identity        Identity          `yaml:"identity" short:"mode" doc:"Who this host is, where it is not to be found out."`
 	Kubernetes      Kubernetes        `yaml:"kubernetes" doc:"Which pods are on which interface, where this host is a Kubernetes node."`
+	Conntrack       Conntrack         `yaml:"conntrack" doc:"How full the tables of tracked connections are, when they will be full, and whose the connections are."`
 	LinkLocal       LinkLocal         `yaml:"linklocal" doc:"Who spends the link-local budget: counts packets to the VPC's DNS, IMDS, NTP and KMS by eBPF, by interface, by second and by sender. It takes CAP_BPF and CAP_NET_ADMIN."`
 	Log             Log               `yaml:"log" doc:"The log on stderr."`
 	Sinks           Sinks             `yaml:"sinks" doc:"Destinations. One is on when its key is there, even with nothing behind it."`
@@ -102,6 +103,13 @@ type LinkLocal struct {
 	DNSNames   bool     `yaml:"dns_names" default:"false" doc:"Whether records of exceeded allowances show the names that were asked for. If not, they show hashes, which differ with each start."`
 	Cgroup     string   `yaml:"cgroup" doc:"Where the root of cgroup v2 is mounted. Empty: found; a container needs the host's."`
 	Logs       string   `yaml:"kubelet_logs" default:"/var/log" required:"true" doc:"The kubelet's directory of logs, whose pods and containers name the senders."`
+}
+
+// Conntrack says whether and how tables of tracked connections are watched.
+type Conntrack struct {
+	Enabled   bool          `yaml:"enabled" default:"false" doc:"Whether the kernel's table of tracked connections and the card's allowance are watched, and warned of before they are full. Who has most of them takes CAP_NET_ADMIN."`
+	Warn      time.Duration `yaml:"warn" default:"10m" min:"10s" max:"1h" doc:"How long before a table is full, at its present growth, that is warned of. From 90 percent on it is in any case."`
+	TopOwners int           `yaml:"top_owners" default:"10" min:"1" max:"20" doc:"How many of those who have most are named in a window and at /metrics; all others are one."`
 }
 
 // Log says what is logged, and how.

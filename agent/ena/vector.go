@@ -11,6 +11,9 @@ func (s *Set) Has(st Stat) bool { return s[st/64]&(1<<(st%64)) != 0 }
 // Add puts st into the set.
 func (s *Set) Add(st Stat) { s[st/64] |= 1 << (st % 64) }
 
+// Remove takes st out of the set.
+func (s *Set) Remove(st Stat) { s[st/64] &^= 1 << (st % 64) }
+
 // Len returns how many stats are in the set.
 func (s *Set) Len() (n int) {
 	for _, w := range s {

@@ -17,6 +17,7 @@ const (
 	Suspect       = "suspect"        // readings are not believed
 	Believed      = "believed"       // they are again
 	Clock         = "clock"          // the wall clock jumped
+	Conntrack     = "conntrack"      // a table of tracked connections is about to be full, or has room again
 	PublishFailed = "publish_failed" // a destination takes nothing
 	PublishOK     = "publish_ok"     // it does again
 	Warning       = "warning"        // a warning that says of no kind what it is

@@ -13,8 +13,6 @@ type LinkLocal struct {
 	Senders      []Sender
 	Others       Sender
 	SendersKnown bool
-	// Records are the newest ones, oldest first.
-	Records []Record
 }
 
 // LinkLocalUse is what one interface sent since it is counted.

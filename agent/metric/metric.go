@@ -173,8 +173,12 @@ type Batch struct {
 	// counted.
 	Senders      []Sender
 	OtherSenders uint64
-	// Records are those of allowances that were exceeded, if link-local traffic is
-	// counted: the first of each window.
+	// ConntrackOwners are who has most of the kernel's tracked connections, if that
+	// was looked at in this window, and ConntrackOthers the entries of all others.
+	ConntrackOwners []ConntrackOwner
+	ConntrackOthers uint64
+	// Records are those of allowances that were exceeded, if link-local traffic or
+	// tracked connections are watched: the first of each window.
 	Records []Record
 	// Levels are the raw values of each interface at the window's end, if the
 	// agent was asked for them.

@@ -20,6 +20,8 @@ type Record struct {
 	OtherSenders uint64         `json:"linklocal_others"`
 	// Names were asked for most in the last 10 to 20 s, or hashes of them.
 	Names []RecordName `json:"dns_names,omitempty"`
+	// Conntrack is nil unless tables of tracked connections are watched.
+	Conntrack *RecordConntrack `json:"conntrack,omitempty"`
 	// Seconds are in order of time, at most 21.
 	Seconds []RecordSecond `json:"seconds"`
 }
@@ -41,12 +43,16 @@ type RecordName struct {
 type RecordSecond struct {
 	At time.Time `json:"at"`
 	// Retransmits counts segments of TCP that this host sent again.
-	Retransmits uint64            `json:"tcp_retransmits"`
-	Interfaces  []RecordInterface `json:"interfaces,omitempty"`
+	Retransmits uint64 `json:"tcp_retransmits"`
+	// ConntrackEntries are those of the kernel's table, and ConntrackAvailable is
+	// what the card could still track; nil where that is not known.
+	ConntrackEntries   *uint64           `json:"conntrack_entries,omitempty"`
+	ConntrackAvailable *uint64           `json:"conntrack_available,omitempty"`
+	Interfaces         []RecordInterface `json:"interfaces,omitempty"`
 }
 
-// RecordInterface is one interface in one second; those are left out that
-// sent nothing to link-local services and exceeded nothing.
+// RecordInterface is one interface in one second; those are left out of which
+// nothing is to be said.
 type RecordInterface struct {
 	Interface string            `json:"interface"`
 	Exceeded  map[string]uint64 `json:"exceeded,omitempty"`
@@ -58,6 +64,9 @@ type RecordInterface struct {
 	DNSRetries  uint64 `json:"dns_retries,omitempty"`
 	DNSQueries  uint64 `json:"dns_queries,omitempty"`
 	DNSAnswered uint64 `json:"dns_answered,omitempty"`
+	// Queues is what the driver counted, by stat and summed over its queues: packets
+	// and bytes both ways, and what went wrong.
+	Queues map[string]uint64 `json:"queues,omitempty"`
 }
 
 // String says it in one line.
@@ -66,6 +75,11 @@ func (r Record) String() string {
 	for _, name := range []string{"bw_in", "bw_out", "pps", "conntrack", "linklocal"} {
 		if n := r.Exceeded[name+"_allowance_exceeded"]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s exceeded by %d packets", name, n))
+		}
+	}
+	if c := r.Conntrack; c != nil && r.Exceeded["conntrack_allowance_exceeded"] > 0 {
+		for _, o := range c.Owners[:min(3, len(c.Owners))] {
+			parts = append(parts, fmt.Sprintf("%s has %d tracked connections", o.Owner, o.Entries))
 		}
 	}
 	for _, s := range r.Senders[:min(3, len(r.Senders))] {

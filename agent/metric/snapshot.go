@@ -9,8 +9,12 @@ type Snapshot struct {
 	Resource   Resource
 	Interfaces []InterfaceState
 	Self       []SelfMetric
-	// LinkLocal is nil unless link-local traffic is counted.
+	// LinkLocal is nil unless link-local traffic is counted, and Conntrack unless
+	// tables of tracked connections are watched.
 	LinkLocal *LinkLocal
+	Conntrack *Conntrack
+	// Records are those of exceeded allowances, the newest ones, oldest first.
+	Records []Record
 }
 
 // InterfaceState is one interface in a Snapshot.

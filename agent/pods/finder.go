@@ -103,14 +103,13 @@ func (f *Finder) complain(source int, what string, err error) {
 
 // join puts together what the sources say of each address.
 func join(named []assignment, routes routing) Map {
-	m := Map{nodeLocalDNS: routes.nodeLocalDNS}
-	known := map[netip.Addr]bool{}
+	m := Map{nodeLocalDNS: routes.nodeLocalDNS, names: map[netip.Addr]string{}}
 	for _, a := range named {
-		known[a.address] = true
+		m.names[a.address] = a.pod
 		m.entries = append(m.entries, entry{pod: a.pod, eni: a.eni, index: routes.egress[a.address]})
 	}
 	for address, index := range routes.egress {
-		if !known[address] {
+		if _, known := m.names[address]; !known {
 			m.entries = append(m.entries, entry{pod: address.String(), index: index})
 		}
 	}

@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,6 +14,7 @@ const maxNames = 20
 // Map says which pods are on which interface. The zero Map knows none.
 type Map struct {
 	entries []entry
+	names   map[netip.Addr]string // of the pods whose addresses are known
 	// nodeLocalDNS is the index of the interface that NodeLocal DNSCache asks
 	// upstream through, or 0 if this node has none.
 	nodeLocalDNS int
@@ -58,6 +60,13 @@ func (m Map) Of(index int, eni string) *metric.Pods {
 	p.DNS = p.Names[:min(len(dns), len(p.Names))]
 	p.Omitted = len(names) - len(p.Names)
 	return p
+}
+
+// At returns the name of the pod that has an address. It reports false if none
+// has, or its name is not known.
+func (m Map) At(a netip.Addr) (pod string, ok bool) {
+	pod, ok = m.names[a]
+	return pod, ok
 }
 
 // answersDNS reports whether a pod is one of CoreDNS as EKS and kubeadm deploy

@@ -67,11 +67,29 @@ var (
 	}
 )
 
+// Metrics about tables of tracked connections, where they are watched.
+var (
+	ConntrackTableUsed = Derived{
+		Name: "conntrack_table_used", Kind: metric.Gauge, Unit: metric.Percent,
+		Meaning: "Share of the kernel's table of tracked connections (nf_conntrack_max) that was used, at its fullest reading of the window. When it is full, the kernel drops new connections.",
+		Advice:  "Look at whose connections they are (conntrack_owners in EMF, enawatch_conntrack_owner_entries at /metrics): connections that are not reused or never closed. Else raise net.netfilter.nf_conntrack_max.",
+	}
+	ConntrackExhaustion = Derived{
+		Name: "conntrack_exhaustion_seconds", Kind: metric.Gauge, Unit: metric.Seconds,
+		Meaning: "In how many seconds, at the growth of the last 60 readings, the kernel's table or the card's allowance of tracked connections is exhausted, whichever is first; the least of the window. Published only while it is in sight: at least half is used, and it takes an hour at most.",
+		Advice:  "As for conntrack_table_used and conntrack_allowance_exceeded, while there is time.",
+	}
+)
+
 // LinkLocal lists the derived metrics that are published only where link-local
 // traffic is counted.
 func LinkLocal() []Derived {
 	return []Derived{LinkLocalPPSPeak, LinkLocalBudgetUsed, DNSQueriesUnanswered}
 }
+
+// Conntrack lists the derived metrics that are published only where tables of
+// tracked connections are watched.
+func Conntrack() []Derived { return []Derived{ConntrackTableUsed, ConntrackExhaustion} }
 
 // AllDerived lists every derived metric that each agent publishes.
 func AllDerived() []Derived {

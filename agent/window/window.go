@@ -34,6 +34,7 @@ type Window struct {
 
 	dns        bool // queries are counted
 	unanswered uint64
+	tables     tables
 }
 
 // New returns an empty window of at most samples seconds. If sparse, metrics
@@ -115,6 +116,7 @@ func (w *Window) Close() *metric.Batch {
 	w.single(b, SuspectReadings, -1, "", float64(w.suspect))
 	w.single(b, MissedSeconds, -1, "", w.lasted(w.missed))
 	w.closeDNS(b)
+	w.closeTables(b)
 	for i, r := range w.rows {
 		b.Interfaces = append(b.Interfaces, r.Interface)
 		w.closeSeries(b, &r.series, i, r.Interface.MAC)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent"
 	"github.com/enawatch/enawatch/agent/config"
+	"github.com/enawatch/enawatch/agent/conntrack"
 	"github.com/enawatch/enawatch/agent/pods"
 )
 
@@ -28,8 +29,9 @@ func (p *podFinder) look() {
 	}
 }
 
-// follow tells the agent of pods, until the function that it returns is called.
-func (p *podFinder) follow(ctx context.Context, a *agent.Agent) (stop func()) {
+// follow tells the agent of pods, and who watches tracked connections if w is not
+// nil, until the function that it returns is called.
+func (p *podFinder) follow(ctx context.Context, a *agent.Agent, w *conntrack.Watch) (stop func()) {
 	if p == nil {
 		return func() {}
 	}
@@ -37,7 +39,12 @@ func (p *podFinder) follow(ctx context.Context, a *agent.Agent) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.finder.Run(ctx, func(m pods.Map) { a.NamePods(m.Of) })
+		p.finder.Run(ctx, func(m pods.Map) {
+			a.NamePods(m.Of)
+			if w != nil {
+				w.SetNames(m.At)
+			}
+		})
 	}()
 	return func() {
 		cancel()

@@ -81,6 +81,10 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 
 	counts, stopCounts := openLinkLocal(cfg, who, log)
 	defer stopCounts()
+	watch, tracked := openConntrack(cfg, source.simulated(), log)
+	if watch != nil {
+		defer watch.Close()
+	}
 	pods := newPods(cfg.Kubernetes, source.simulated(), log)
 	queues := config.MatchQueueStats(cfg.QueueStats...)
 	a, err := agent.New(agent.Options{
@@ -90,6 +94,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 		Queues: func(s ena.Stat) bool { return slices.Contains(queues, s) },
 		Store:  out.store, Outputs: out.direct, Levels: out.levels, Exceeded: pods.look,
 		LinkLocal: counts, TopSenders: cfg.LinkLocal.TopSenders,
+		Conntrack: tracked, TopOwners: cfg.Conntrack.TopOwners,
 		Attached: func(mac string) { who.attached(mac); pods.look() },
 		Samples:  out.pusher.samples(cfg, who.resource()),
 		Live:     history, Settled: manager.Settled,
@@ -103,7 +108,7 @@ func run(ctx context.Context, cfg *config.Config, source kernelSource, stdout io
 	}
 	defer stopServer()
 	defer who.follow(ctx, a)()
-	defer pods.follow(ctx, a)()
+	defer pods.follow(ctx, a, watch)()
 	out.start(who.resource()) // nothing can fail any more
 	defer onHangup(out.reopen)()
 

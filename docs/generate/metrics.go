@@ -100,6 +100,7 @@ type metricsData struct {
 	Throttled  metricGroup
 	Readings   metricGroup // metrics about the readings themselves
 	LinkLocal  metricGroup // metrics about link-local traffic
+	Conntrack  metricGroup // metrics about tracked connections
 	Dimensions []dimensionSet
 	NameSets   map[string]*shown
 	Self       []selfMetric
@@ -118,7 +119,7 @@ func metricsPage() ([]byte, error) {
 	data.Allowances = all[ena.Device]
 	data.Groups = slices.Delete(all, int(ena.Device), int(ena.Device)+1)
 	data.Throttled, data.Readings = derivedGroups()
-	data.LinkLocal = linkLocalGroup()
+	data.LinkLocal, data.Conntrack = linkLocalGroup(), conntrackGroup()
 	var err error
 	if data.Dimensions, err = dimensionSets(); err != nil {
 		return nil, fmt.Errorf("find the dimensions: %w", err)
@@ -153,6 +154,15 @@ const throttledSuffix = "_throttled_seconds"
 // counted.
 func linkLocalGroup() (g metricGroup) {
 	for _, d := range window.LinkLocal() {
+		g.Rows = append(g.Rows, derivedRow(d))
+	}
+	return g
+}
+
+// conntrackGroup lists the metrics that are published where tables of tracked
+// connections are watched.
+func conntrackGroup() (g metricGroup) {
+	for _, d := range window.Conntrack() {
 		g.Rows = append(g.Rows, derivedRow(d))
 	}
 	return g

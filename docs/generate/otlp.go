@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink/otlp"
@@ -30,7 +32,7 @@ func otlpPage(old []byte) ([]byte, error) {
 		}
 		names.Rows = append(names.Rows, otlpRow{otlp.MetricName(name), instrument, otlp.UnitOf(unit), scope == metric.PerInterface, name})
 	}
-	for _, d := range append(window.AllDerived(), window.LinkLocal()...) {
+	for _, d := range slices.Concat(window.AllDerived(), window.LinkLocal(), window.Conntrack()) {
 		add(d.Name, d.Kind, d.Unit, d.Scope)
 	}
 	for _, e := range ena.Catalogue()[:ena.FirstQueue] {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/enawatch/enawatch/agent"
+	"github.com/enawatch/enawatch/agent/conntrack"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/metric"
@@ -38,7 +39,7 @@ func TestWhatIsDocumentedIsPublished(t *testing.T) {
 	names := make([]string, ena.NumStats)
 	throttled, readings := derivedGroups()
 	rows := map[string]metricRow{}
-	for _, g := range append(catalogueGroups(names, names), throttled, readings, linkLocalGroup()) {
+	for _, g := range append(catalogueGroups(names, names), throttled, readings, linkLocalGroup(), conntrackGroup()) {
 		for _, r := range g.Rows {
 			rows[r.Name] = r
 		}
@@ -79,6 +80,16 @@ func (busy) Top(int, int) (top []linklocal.Sender, others linklocal.Sender, ok b
 func (busy) Names(int) []linklocal.QueryCount { return nil }
 func (busy) Retransmits() uint64              { return 0 }
 
+// filling is a table of tracked connections that will be full in a minute.
+type filling struct{}
+
+func (filling) Tick(time.Duration, uint64, bool) {}
+func (filling) State() (kernel, card conntrack.Use) {
+	return conntrack.Use{Known: true, Entries: 9, Max: 10, Full: time.Minute}, conntrack.Use{}
+}
+func (filling) Look()                     {}
+func (filling) Owners() *conntrack.Owners { return nil }
+
 // publishEverything returns the series of a host that has everything, by name,
 // and the stats that its drivers list.
 func publishEverything(t *testing.T) (published map[string]metric.Series, listed map[string]bool) {
@@ -93,7 +104,7 @@ func publishEverything(t *testing.T) (published map[string]metric.Series, listed
 		a, err := agent.New(agent.Options{
 			Kernel: simulate.New(scenario, simulate.SystemClock{}), Clock: window.SystemClock(), Log: slog.New(slog.DiscardHandler),
 			Resource: metric.Resource{Host: "host"}, Sample: time.Second, Publish: 10 * time.Second,
-			Want: all, Queues: func(ena.Stat) bool { return true }, LinkLocal: busy{}, Store: &agent.Memory{}, Outputs: []agent.Output{&out},
+			Want: all, Queues: func(ena.Stat) bool { return true }, LinkLocal: busy{}, Conntrack: filling{}, Store: &agent.Memory{}, Outputs: []agent.Output{&out},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -49,7 +49,7 @@ func selfMetrics() ([]selfMetric, error) {
 	queue := sink.NewQueue("emf", func(*metric.Batch) error { return nil }, log)
 	queue.Close(context.Background())
 	snapshot.Self = append(snapshot.Self, queue.Self()...)
-	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, kubernetesSelf, otlpSelf, remoteWriteSelf, linkLocalSelf} {
+	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, kubernetesSelf, otlpSelf, remoteWriteSelf, linkLocalSelf, conntrackSelf} {
 		self, err := destination(log)
 		if err != nil {
 			return nil, err
@@ -160,6 +160,12 @@ func otlpSelf(log *slog.Logger) ([]metric.SelfMetric, error) {
 		return nil, err
 	}
 	return s.SelfMetrics(), nil
+}
+
+// conntrackSelf lists what an agent says that watches tracked connections.
+func conntrackSelf(*slog.Logger) ([]metric.SelfMetric, error) {
+	t := metric.ConntrackTable{Known: true, Full: time.Minute}
+	return agent.ConntrackSelf(&metric.Conntrack{Kernel: t, Card: t, Owners: []metric.ConntrackOwner{{Owner: "shop/cart-0"}}}), nil
 }
 
 // linkLocalSelf lists what an agent says that counts link-local traffic.

@@ -41,6 +41,11 @@ const (
 	topSenderMember = "linklocal_top_sender"
 	topPacketMember = "linklocal_top_packets"
 	recordsMember   = "allowance_records"
+
+	ownersMember      = "conntrack_owners"
+	otherOwnersMember = "conntrack_others"
+	topOwnerMember    = "conntrack_top_owner"
+	topEntriesMember  = "conntrack_top_entries"
 )
 
 var reserved = []string{

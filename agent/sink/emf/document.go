@@ -19,7 +19,8 @@ type document struct {
 	named int
 	// listed is true if the root has the list of all interfaces.
 	listed bool
-	// senders is true if the root has who sent to link-local services.
+	// senders is true if the root has who sent to link-local services, whose the
+	// tracked connections are, and records.
 	senders bool
 	// host and own are the indexes of the series under the host's dimensions
 	// and under those of the named interface.
@@ -103,7 +104,7 @@ func (e *Encoder) appendDocument(b *metric.Batch, d document) error {
 	}
 
 	if d.senders {
-		if err := errors.Join(t.senders(b), t.records(b)); err != nil {
+		if err := errors.Join(t.senders(b), t.owners(b), t.records(b)); err != nil {
 			return err
 		}
 	}

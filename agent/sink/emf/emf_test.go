@@ -133,14 +133,22 @@ func goldens() map[string]*metric.Batch {
 				{Name: "process dig", Process: "dig", Packets: 20, PeakPPS: 20, Services: []metric.ServicePackets{{Service: "dns", Packets: 20}}},
 			}
 			b.OtherSenders = 7
+			b.ConntrackOwners = []metric.ConntrackOwner{
+				{Owner: "shop/cart-0", Entries: 120_000, Unreplied: 9, Mostly: "tcp 10.0.3.9:5432", MostlyEntries: 119_000},
+				{Owner: "this host to tcp 10.0.3.9:443", Entries: 20},
+			}
+			b.ConntrackOthers = 12
+			left := uint64(35)
 			at := b.Start.Add(57 * time.Second)
 			b.Records = []metric.Record{{
 				At: at, Exceeded: map[string]uint64{"linklocal_allowance_exceeded": 412},
 				Senders: []metric.RecordSender{{Sender: "kube-system/coredns-5d78/coredns", Packets: 1436, PeakPPS: 1436}}, OtherSenders: 3,
-				Names: []metric.RecordName{{Name: "#0123456789abcdef", Queries: 1400}},
-				Seconds: []metric.RecordSecond{{At: at, Retransmits: 2, Interfaces: []metric.RecordInterface{{
+				Names:     []metric.RecordName{{Name: "#0123456789abcdef", Queries: 1400}},
+				Conntrack: &metric.RecordConntrack{Entries: 130_000, Max: 262_144, PerSecond: 12.5, LookedAt: &at, Seen: 130_000, Owners: b.ConntrackOwners[:1], Others: 10_000},
+				Seconds: []metric.RecordSecond{{At: at, Retransmits: 2, ConntrackAvailable: &left, Interfaces: []metric.RecordInterface{{
 					Interface: "ens5", Exceeded: map[string]uint64{"linklocal_allowance_exceeded": 412},
 					Packets: map[string]uint64{"dns": 1436}, PeakPPS: 1436, DNSQueries: 1436, DNSAnswered: 1024,
+					Queues: map[string]uint64{"tx_cnt": 1500},
 				}}}},
 			}}
 		}),

@@ -44,6 +44,25 @@ func (t *text) senders(b *metric.Batch) error {
 	return nil
 }
 
+// owners appends who has most tracked connections, if that was looked at.
+func (t *text) owners(b *metric.Batch) error {
+	if len(b.ConntrackOwners) == 0 {
+		return nil
+	}
+	encoded, err := json.Marshal(b.ConntrackOwners)
+	if err != nil {
+		return fmt.Errorf("encode owners of connections: %w", err)
+	}
+	t.property(topOwnerMember, b.ConntrackOwners[0].Owner)
+	t.key(topEntriesMember)
+	t.integer(int64(b.ConntrackOwners[0].Entries))
+	t.key(ownersMember)
+	t.raw(string(encoded))
+	t.key(otherOwnersMember)
+	t.integer(int64(b.ConntrackOthers))
+	return nil
+}
+
 func (t *text) sender(s *metric.Sender) error {
 	outer := len(t.keys)
 	t.separate()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -252,7 +253,7 @@ func TestNames(t *testing.T) {
 	for _, e := range ena.Catalogue() {
 		unique(e.Name)
 	}
-	for _, d := range append(window.AllDerived(), window.LinkLocal()...) {
+	for _, d := range slices.Concat(window.AllDerived(), window.LinkLocal(), window.Conntrack()) {
 		unique(d.Name)
 	}
 }
