@@ -6,7 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
 # No destination needs HTTP/2, which is half a megabyte.
 TAGS     := nethttpomithttp2
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# What make image leaves behind, where, and for which architectures.
+# Where what is built for others goes, and for which architectures.
 DIST     := dist
 ARCHES   := amd64 arm64
 IMAGE    := localhost/enawatch:$(subst +,-,$(subst ~,-,$(VERSION)))
@@ -14,7 +14,7 @@ IMAGE    := localhost/enawatch:$(subst +,-,$(subst ~,-,$(VERSION)))
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-beds lint generate generate-bpf bench binaries image packages clean
+.PHONY: help build run test test-beds lint generate generate-bpf bench binaries deb rpm image packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ lint: ## Check formatting, go vet, staticcheck and shell scripts
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt these: $$unformatted"; exit 1; }
 	go vet -tags beds ./...
 	go run $(STATICCHECK) -tags beds ./...
-	shellcheck .ci/run test/packages test/beds/tool packaging/version packaging/image/build
+	shellcheck $$(git grep -lE '^#!/(usr/)?bin/(env )?(ba)?sh' | grep -v /testdata/)
 
 generate: ## Write everything that is generated: docs, tables, man pages
 	go generate ./...
@@ -59,6 +59,11 @@ binaries:
 	@for arch in $(ARCHES); do \
 	  CGO_ENABLED=0 GOARCH=$$arch go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(DIST)/linux-$$arch/enawatch ./cmd/enawatch || exit; \
 	done
+
+deb: binaries ## Build the Debian packages in dist (with nfpm)
+rpm: binaries ## Build the RPM packages in dist (with nfpm)
+deb rpm:
+	@for arch in $(ARCHES); do packaging/package $@ $(DIST) $$arch $(DIST) || exit; done
 
 image: binaries ## Build the container image, an OCI archive in dist (with buildah)
 	@packaging/image/build $(DIST) $(IMAGE) $(DIST)/enawatch_$(VERSION)_oci.tar

@@ -23,7 +23,7 @@ import (
 	"github.com/enawatch/enawatch/agent/simulate"
 )
 
-//go:generate go test . -count=1 -run ^TestManPages$ -update
+//go:generate go test . -count=1 -run ^(TestManPages|TestCompletionScripts)$ -update
 
 var update = flag.Bool("update", false, "write what is generated")
 
@@ -175,6 +175,9 @@ func TestVariableRule(t *testing.T) {
 	}
 }
 
+// completionFolder holds the scripts as packages have them.
+const completionFolder = "../../packaging/completions"
+
 func TestCompletionScripts(t *testing.T) {
 	for shell, mark := range map[string]string{
 		"bash": "complete -o default -F __start_enawatch enawatch",
@@ -184,6 +187,15 @@ func TestCompletionScripts(t *testing.T) {
 		script, message, code := execute(t, "completion", shell)
 		if code != 0 || !strings.Contains(script, mark) {
 			t.Errorf("%s: exit code %d, %s; the script lacks %q", shell, code, message, mark)
+		}
+		path := filepath.Join(completionFolder, shell)
+		if *update {
+			if err := os.WriteFile(path, []byte(script), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if packaged, err := os.ReadFile(path); err != nil || string(packaged) != script {
+			t.Errorf("%s is stale, run make generate (%v)", path, err)
 		}
 		if shell != "bash" {
 			continue

@@ -18,10 +18,10 @@ func Image(t testing.TB) (archive, name string) {
 	return filepath.Join(dir, "enawatch_"+version+"_oci.tar"), "localhost/enawatch:" + strings.NewReplacer("+", "-", "~", "-").Replace(version)
 }
 
-// dist has make build a target into a folder, for this machine's architecture.
-func dist(t testing.TB, dir, target string) {
+// dist has make build targets into a folder, for this machine's architecture.
+func dist(t testing.TB, dir string, targets ...string) {
 	t.Helper()
-	Run(t, "make", "--silent", "--directory", Root(), target, "DIST="+dir, "ARCHES="+runtime.GOARCH)
+	Run(t, "make", append([]string{"--silent", "--directory", Root(), "DIST=" + dir, "ARCHES=" + runtime.GOARCH}, targets...)...)
 }
 
 // Podman has podman run containers with a storage of its own, as long as the
