@@ -73,6 +73,10 @@ type Options struct {
 	Settled func(ready bool, now time.Duration)
 	// Live remembers each second for people who look, if it is not nil.
 	Live *live.History
+	// Before is the agent that ran before this one in the same process, if it is
+	// not nil: its Run has returned, and this one goes on where it ended, whatever
+	// the store has by then.
+	Before *Agent
 }
 
 // Samples asks for a snapshot at the readings on wall-clock multiples of Every,
@@ -125,7 +129,7 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the boot id: %w", err)
 	}
-	baselines, err := o.Store.Load()
+	tracker, watcher, err := begin(&o, bootID)
 	if err != nil {
 		return nil, fmt.Errorf("load the baselines: %w", err)
 	}
@@ -133,11 +137,26 @@ func New(o Options) (*Agent, error) {
 	w.Every = o.Sample
 	return &Agent{
 		Options: o, pods: func(int, string) *metric.Pods { return nil }, unwanted: map[int]sighting{}, enis: map[string]string{},
-		watcher: ena.NewWatcher(o.Kernel),
-		tracker: delta.NewTracker(bootID, baselines),
+		watcher: watcher, tracker: tracker,
 		window:  w,
 		commits: sink.NewQueue("state", func(c commit) error { return o.Store.Commit(c.baselines, c.batch) }, o.Log),
 	}, nil
+}
+
+// begin returns what the agent goes on with. It leaves o.Before to be forgotten.
+func begin(o *Options, bootID string) (*delta.Tracker, *ena.Watcher, error) {
+	before := o.Before
+	if before == nil {
+		baselines, err := o.Store.Load()
+		return delta.NewTracker(bootID, baselines), ena.NewWatcher(o.Kernel), err
+	}
+	o.Before = nil
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	if before.loop.polling { // the kernel holds it up: it may never come back
+		return before.tracker, ena.NewWatcher(o.Kernel), nil
+	}
+	return before.tracker, before.watcher.Successor(), nil
 }
 
 // Run reads until ctx ends, then reads once more, closes the open window and

@@ -265,6 +265,37 @@ steps:
 	})
 }
 
+// An agent that goes on where another one ended in the same process has all that
+// it had, whatever the store holds; an interface that came meanwhile was attached.
+func TestAgentAfterAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0, initial: {bw_in_allowance_exceeded: 100}}
+- {name: ens6, driver: 2.17.0, attached: false}
+steps:
+- {at: 1500ms, device: ens5, add: {bw_in_allowance_exceeded: 7}}
+- {at: 4s, device: ens5, add: {bw_in_allowance_exceeded: 20}}
+- {at: 4s, device: ens6, attach: true}
+- {at: 4s, device: ens6, add: {bw_in_allowance_exceeded: 3000}}
+`), nil)
+		h.run(t, 2200*time.Millisecond)
+		first := h.agent
+		o := first.Options
+		o.Before, o.Store = first, &Memory{}
+		second, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.agent = second
+		h.run(t, 2*time.Second)
+		h.conserved(t)
+		if second.Options.Before != nil {
+			t.Error("it does not forget the one before")
+		}
+	})
+}
+
 func TestStoreThatFailsStopsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := on(t, scenario(t, `

@@ -83,8 +83,13 @@ func (a *Agent) wait() time.Duration {
 	return a.schedule.Next()
 }
 
-// finish makes the last readings, closes the window and lets Run return.
+// finish makes the last readings, of what came in the last second too, closes
+// the window and lets Run return.
 func (a *Agent) finish(turn int) {
+	a.loop.guard.Reset(readLimit)
+	if !a.poll(turn) {
+		return
+	}
 	a.mu.Lock()
 	a.loop.last = true
 	a.mu.Unlock()

@@ -51,6 +51,7 @@ func (a *Agent) settle(turn int) bool {
 				a.closeReader(i)
 			}
 			i.left = true // whoever is busy with it closes it
+			i.live.Leave()
 		}
 		a.interfaces = nil
 		close(a.loop.done)

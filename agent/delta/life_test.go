@@ -404,3 +404,19 @@ func FuzzConservation(f *testing.F) {
 		}
 	})
 }
+
+// An arrival that was seen is not forgotten until there was a reading.
+func TestAttachedUntilRead(t *testing.T) {
+	tracker := NewTracker("boot", nil)
+	tracker.Life(eth, 5, true)
+	l := tracker.Life(eth, 5, false)
+	if r := l.Observe(vec{bwIn: 12, submitted: 1}.vector(), start); r.Values[ena.BWInAllowanceExceeded] != 12 {
+		t.Errorf("the first reading counts %d, want 12", r.Values[ena.BWInAllowanceExceeded])
+	}
+	tracker = NewTracker("boot", nil)
+	tracker.Life(eth, 5, true)
+	l = tracker.Life(eth, 6, false)
+	if r := l.Observe(vec{bwIn: 12, submitted: 1}.vector(), start); r.Counted.Has(ena.BWInAllowanceExceeded) {
+		t.Error("another network device was not seen to arrive")
+	}
+}

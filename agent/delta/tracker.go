@@ -42,7 +42,8 @@ func NewTracker(bootID string, baselines []Baseline) *Tracker {
 }
 
 // Life returns what is known of the interface i, which the kernel now knows
-// under index. attached says that its arrival was seen.
+// under index. attached says that its arrival was seen, which also counts if it
+// was said before and no reading came since.
 func (t *Tracker) Life(i metric.Interface, index int, attached bool) *Life {
 	key := KeyOf(i)
 	l, known := t.lives[key]
@@ -57,6 +58,7 @@ func (t *Tracker) Life(i metric.Interface, index int, attached bool) *Life {
 			l.groups[g].moved = true
 		}
 	}
+	attached = attached || l.attached && l.index == index && l.have == (ena.Set{})
 	l.index, l.bootID, l.attached = index, t.bootID, attached
 	return l
 }

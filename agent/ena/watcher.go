@@ -44,6 +44,7 @@ type Netdev struct {
 type Watcher struct {
 	kernel Kernel
 	listed bool
+	relist bool // the next Poll lists, whatever it is told
 	// highest is the highest interface index seen. The kernel gives out rising
 	// ones, so a device above it came just now; one that returns from a
 	// container's namespace mostly keeps its old index.
@@ -66,6 +67,14 @@ func NewWatcher(k Kernel) *Watcher {
 	return w
 }
 
+// Successor returns a watcher that takes w's place and reports all interfaces
+// again: as Attached those that w has not seen, as Found the others.
+func (w *Watcher) Successor() *Watcher {
+	s := NewWatcher(w.kernel)
+	s.listed, s.highest, s.relist = w.listed, w.highest, true
+	return s
+}
+
 // Poll hands every change since the last call to f.
 // With rescan, or when the kernel dropped events, it lists all devices again.
 // The usual answer is nothing, for one system call and no allocation.
@@ -75,7 +84,7 @@ func (w *Watcher) Poll(rescan bool, f func(Netdev, Change)) error {
 	if err != nil {
 		w.failed = append(w.failed, err)
 	}
-	if rescan || lost || !w.listed {
+	if rescan || lost || !w.listed || w.relist {
 		if err := w.list(); err != nil {
 			w.failed = append(w.failed, err)
 		}
@@ -112,7 +121,7 @@ func (w *Watcher) list() error {
 	for _, l := range links {
 		w.see(l, known)
 	}
-	w.listed, w.highest = true, highest
+	w.listed, w.relist, w.highest = true, false, highest
 	for index := range w.ena {
 		if _, ok := present[index]; !ok {
 			w.leave(index)

@@ -65,6 +65,26 @@ func TestWatcher(t *testing.T) {
 	}
 }
 
+// A watcher in another's place reports everything again: as attached what came
+// after the other looked last.
+func TestSuccessor(t *testing.T) {
+	k := newFakeKernel()
+	k.add(2, "ens5", "ena")
+	w := NewWatcher(k)
+	if diff := cmp.Diff([]string{"found 2 ens5"}, poll(t, w, false)); diff != "" {
+		t.Fatalf("(-want +got)\n%s", diff)
+	}
+	k.add(10, "ens7", "ena")
+	s := w.Successor()
+	if diff := cmp.Diff([]string{"attached 10 ens7", "found 2 ens5"}, poll(t, s, false)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	k.remove(2)
+	if diff := cmp.Diff([]string{"left 2 ens5"}, poll(t, s, false)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 // Thousands of pods come, change and go: each device is asked once who drives it.
 func TestForeignDevicesAreAskedOnce(t *testing.T) {
 	k := newFakeKernel()

@@ -6,15 +6,24 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// Socket sends states to the service manager. The zero Socket sends nothing.
+// Socket sends states to the service manager. The zero Socket sends nothing. It
+// is safe for concurrent use.
 type Socket struct {
 	conn     *net.UnixConn
 	watchdog time.Duration
-	ready    bool          // that was said
-	fed      time.Duration // monotonic time
+
+	mu      sync.Mutex
+	started bool          // it was ready once
+	ready   bool          // that was said, of the configuration that is in force
+	loading bool          // between Reloading and Reloaded or Refused
+	fed     time.Duration // monotonic time
 }
 
 // Open opens the socket that NOTIFY_SOCKET names, with the watchdog that
@@ -37,24 +46,63 @@ func Open(getenv func(string) string, pid int) (*Socket, error) {
 	return s, nil
 }
 
+const reading = "Reading every ENA interface"
+
 // Settled says at the end of a round of readings, at the monotonic time now,
-// that the service is ready, the first time that it is, and feeds the watchdog
-// from then on: often enough, not at each call. It is called by one goroutine at
-// a time.
+// that the service is ready, the first time that it is after a start or a
+// reload, and feeds the watchdog from the first time on: often enough, not at
+// each call.
 func (s *Socket) Settled(ready bool, now time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
-	case !ready:
-	case !s.ready:
-		s.ready, s.fed = true, now
-		s.send("READY=1\nSTATUS=Reading every ENA interface")
-	case s.watchdog > 0 && now-s.fed >= s.watchdog/4:
+	case ready && !s.ready && !s.loading:
+		s.started, s.ready, s.fed = true, true, now
+		s.send("READY=1\nSTATUS=" + reading)
+	case s.started && s.watchdog > 0 && now-s.fed >= s.watchdog/4:
 		s.fed = now
 		s.send("WATCHDOG=1")
 	}
 }
 
+// Reloading says that the configuration is being read again. Readings go on
+// meanwhile, by the old one.
+func (s *Socket) Reloading() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loading = true
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // which every Linux has
+	s.send(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d\nSTATUS=Reading the configuration again", now.Nano()/1000))
+}
+
+// Reloaded says that the readings from now on are by the new configuration: when
+// they are in, the service is ready again.
+func (s *Socket) Reloaded() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loading, s.ready = false, false
+}
+
+// Refused says that the old configuration stays in force, and why.
+func (s *Socket) Refused(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loading = false
+	line, _, _ := strings.Cut(why.Error(), "\n")
+	status := "STATUS=" + reading + ", by the old configuration: the new one was refused: " + line
+	if s.ready {
+		status = "READY=1\n" + status
+	}
+	s.send(status)
+}
+
 // Stopping says that the service is about to end.
-func (s *Socket) Stopping() { s.send("STOPPING=1\nSTATUS=Handing on the open window") }
+func (s *Socket) Stopping() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.send("STOPPING=1\nSTATUS=Handing on the open window")
+}
 
 // sendLimit is how long a manager that does not read may hold up the readings.
 const sendLimit = 50 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/enawatch/enawatch/agent/event"
@@ -44,7 +45,8 @@ type Delivery struct {
 	// random returns a share from 0 to 1.
 	random func() float64
 
-	closing chan struct{} // closed by Close
+	closing chan struct{} // closed by Close and Leave
+	leaving atomic.Bool
 	done    chan struct{}
 	stop    context.CancelFunc // ends the call that is under way
 
@@ -71,6 +73,13 @@ func NewDelivery(s Destination, queue *store.Queue, phase time.Duration, log *sl
 	return d
 }
 
+// Leave ends the delivery for another that goes on with the queue: the request
+// that is under way may end by itself, unless ctx ends first, and none is begun.
+func (d *Delivery) Leave(ctx context.Context) {
+	d.leaving.Store(true)
+	d.Close(ctx)
+}
+
 // Close delivers what it can until ctx ends, without waiting for better times.
 // What is left stays in the spool.
 func (d *Delivery) Close(ctx context.Context) {
@@ -94,7 +103,7 @@ func (d *Delivery) run(ctx context.Context) {
 	// attempted is the ID of the item that this process tried last: an item
 	// that was tried by another is in doubt.
 	attempted := ""
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !d.leaving.Load() {
 		item, ok := d.queue.Oldest()
 		if !ok {
 			if !d.pause(d.queue.Wake(), -1) {
@@ -107,6 +116,9 @@ func (d *Delivery) run(ctx context.Context) {
 		}
 		if failures == 0 && !item.Tried {
 			d.awaitPhase(item)
+		}
+		if d.leaving.Load() {
+			return
 		}
 		attempted = item.ID
 		err := d.attempt(ctx, item)

@@ -317,6 +317,37 @@ func TestEndDoesNotWaitForBetterTimes(t *testing.T) {
 }
 
 // An answer that never came is counted, and the data are sent again.
+// A delivery that leaves lets the request end that is under way, begins none, and
+// the next one goes on with the queue: nothing is sent twice and nothing is in
+// doubt.
+func TestLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, phase := range []time.Duration{0, time.Minute} {
+			f := &fakeSink{slow: 5 * time.Second}
+			p := newPost(t, t.TempDir(), f, phase)
+			p.commit(t, "a", "b", "c")
+			time.Sleep(time.Second) // with a phase, it waits for that
+			p.Leave(t.Context())
+			want := []string{"a"}
+			if phase > 0 {
+				want = nil
+			}
+			if diff := cmp.Diff(want, f.taken); diff != "" {
+				t.Errorf("phase %v: when it has left (-want +got)\n%s", phase, diff)
+			}
+			p.Delivery = NewDelivery(f, p.spool.Store.Queue(f.Name()), 0, slog.New(slog.NewTextHandler(&p.log, nil)))
+			time.Sleep(time.Minute)
+			if diff := cmp.Diff([]string{"a", "b", "c"}, f.asked); diff != "" {
+				t.Errorf("phase %v: in the end (-want +got)\n%s", phase, diff)
+			}
+			p.end(t, time.Second)
+			if text := p.log.String(); text != "" {
+				t.Errorf("phase %v: the log says %s", phase, text)
+			}
+		}
+	})
+}
+
 func TestDoubtIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeSink{}

@@ -87,6 +87,13 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// Bound changes how much may wait, and for how long, from the next write on.
+func (s *Store) Bound(maxBytes int64, maxAge time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.o.MaxBytes, s.o.MaxAge = maxBytes, maxAge
+}
+
 // Load returns the baselines of the last Commit that reached the disk.
 func (s *Store) Load() ([]delta.Baseline, error) {
 	s.mu.Lock()

@@ -22,15 +22,21 @@ func configCommand() *cobra.Command {
 
 func configCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "check FILE",
+		Use:   "check [FILE]",
 		Short: "Check a configuration file",
-		Long:  "Check a configuration file, alone: without the environment. Prints every fault with its line; exit code 2 if there is one.",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Long: "Check a configuration file, alone: without the environment. Without FILE, check what run would use: the default file and the environment. " +
+			"Prints every fault with its line; exit code 2 if there is one.",
+		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := config.Load(args[0], nil, nil); err != nil {
+			what, environ := "the configuration", os.Environ()
+			path := ""
+			if len(args) > 0 {
+				what, path, environ = args[0], args[0], nil
+			}
+			if _, err := config.Load(path, environ, nil); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", args[0])
+			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: ok\n", what)
 			return err
 		},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ failed, with what to do.
 Exit code 0 if nothing failed, 1 if something did.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			kernel, err := source.open(newLogger(c.ErrOrStderr(), config.Default().Log))
+			kernel, err := source.open(slog.New(newHandler(c.ErrOrStderr(), config.Default().Log)))
 			if err != nil {
 				return err
 			}

@@ -50,11 +50,15 @@ func newIdentity(cfg *config.Config, simulated bool, log *slog.Logger) *whoami {
 	return w
 }
 
-// find asks once, for two seconds at most. A kernel that can't list its devices
-// is the agent's to complain of.
-func (w *whoami) find(ctx context.Context, kernel ena.Kernel) {
-	var macs []string
+// macsOf lists the interfaces that there are. A kernel that can't list its
+// devices is the agent's to complain of.
+func macsOf(kernel ena.Kernel) (macs []string) {
 	_ = ena.NewWatcher(kernel).Poll(true, func(d ena.Netdev, _ ena.Change) { macs = append(macs, d.Interface.MAC) })
+	return macs
+}
+
+// find asks once about the host and its interfaces, for two seconds at most.
+func (w *whoami) find(ctx context.Context, macs []string) {
 	host, enis, warnings := w.resolver.Find(ctx, macs...)
 	for _, err := range warnings {
 		w.log.Warn(err.Error())
@@ -68,7 +72,11 @@ func (w *whoami) find(ctx context.Context, kernel ena.Kernel) {
 // follow tells the agent what was found and what is found from now on, until
 // the function that it returns is called.
 func (w *whoami) follow(ctx context.Context, a *agent.Agent) (stop func()) {
-	for _, e := range w.first {
+	w.mu.Lock()
+	w.first = slices.Clone(w.enis)
+	first := w.first
+	w.mu.Unlock()
+	for _, e := range first {
 		a.NameENI(e.MAC, e.ID)
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ Exit code 0 if every reading is valid, 1 if one is not, 3 if this host has no
 ENA interface.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			kernel, err := source.open(newLogger(c.ErrOrStderr(), config.Default().Log))
+			kernel, err := source.open(slog.New(newHandler(c.ErrOrStderr(), config.Default().Log)))
 			if err != nil {
 				return err
 			}

@@ -38,16 +38,22 @@ type outputs struct {
 	stdout     *sink.Queue[*metric.Batch] // nil if EMF is off
 	spool      *sink.Spool                // nil while simulating
 	pusher     *pusher                    // nil if off
-	reopen     func()                     // what SIGHUP does; nil if nothing
+	file       *emf.File                  // nil if EMF goes elsewhere
 	kubernetes *kubernetes.Sink           // nil if off
 
 	mu         sync.Mutex // guards what follows: /metrics is served before it is set
 	deliveries []*sink.Delivery
 }
 
-// openOutputs makes the sinks and opens the state file. Nothing is sent yet.
-func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Logger) (*outputs, error) {
+// openOutputs makes the sinks and opens the state file, unless old has it open.
+// Nothing is sent yet.
+func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Logger, old *outputs) (_ *outputs, err error) {
 	o := &outputs{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			o.discard()
+		}
+	}()
 	var sinks []sink.Sink
 	if cfg.Sinks.EMF != nil {
 		s, err := o.openEMF(who, stdout)
@@ -94,11 +100,12 @@ func openOutputs(cfg *config.Config, who *whoami, stdout io.Writer, log *slog.Lo
 		o.store = &agent.Memory{}
 		return o, nil
 	}
-	file, err := store.Open(cfg.StateDir, store.Options{MaxBytes: int64(cfg.Spool.MaxMiB) << 20, MaxAge: cfg.Spool.MaxAge, Log: log})
-	if err != nil {
+	o.spool = &sink.Spool{Sinks: sinks}
+	if old != nil {
+		o.spool.Store = old.spool.Store
+	} else if o.spool.Store, err = store.Open(cfg.StateDir, store.Options{MaxBytes: maxBytes(cfg), MaxAge: cfg.Spool.MaxAge, Log: log}); err != nil {
 		return nil, err
 	}
-	o.spool = &sink.Spool{Store: file, Sinks: sinks}
 	o.store = o.spool
 	if push != nil {
 		o.pusher = newPusher(push, o)
@@ -154,9 +161,7 @@ func (o *outputs) openEMF(who *whoami, stdout io.Writer) (sink.Sink, error) {
 		},
 		Log: o.log,
 	})
-	if f, ok := s.(*emf.File); ok {
-		o.reopen = f.Reopen
-	}
+	o.file, _ = s.(*emf.File)
 	return s, err
 }
 
@@ -184,11 +189,14 @@ func newOTLP(cfg *config.Config, who *whoami, log *slog.Logger) (*otlp.Sink, err
 	})
 }
 
+func maxBytes(cfg *config.Config) int64 { return int64(cfg.Spool.MaxMiB) << 20 }
+
 // start begins to deliver what waits, when it is known whose it is.
 func (o *outputs) start(r metric.Resource) {
 	if o.spool == nil {
 		return
 	}
+	o.spool.Store.Bound(maxBytes(o.cfg), o.cfg.Spool.MaxAge)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, s := range o.spool.Sinks {
@@ -227,8 +235,44 @@ func spread(r metric.Resource, d time.Duration) time.Duration {
 	return time.Duration(share * float64(d))
 }
 
+// reopen does what logrotate expects of SIGHUP: a file is opened anew.
+func (o *outputs) reopen() {
+	if o.file != nil {
+		o.file.Reopen()
+	}
+}
+
+// discard ends outputs that were never started, and leaves the state file open.
+func (o *outputs) discard() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // there is nothing to wait for
+	o.pusher.discard(ctx)
+	o.closeDirect(ctx)
+}
+
+func (o *outputs) closeDirect(ctx context.Context) {
+	if o.stdout != nil {
+		o.stdout.Close(ctx)
+	}
+	if o.kubernetes != nil {
+		o.kubernetes.Close(ctx)
+	}
+}
+
+// leave ends the outputs for others that go on with the spool: requests that are
+// under way may end, unless ctx ends first.
+func (o *outputs) leave(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, d := range o.deliveries {
+		all.Go(func() { d.Leave(ctx) })
+	}
+	all.Go(func() { o.closeDirect(ctx) })
+	all.Wait()
+	o.reopen() // the file is closed
+}
+
 // close hands on what it can, everything at once, and keeps the rest in the
-// spool. To close again does nothing.
+// spool.
 func (o *outputs) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
@@ -237,12 +281,7 @@ func (o *outputs) close() {
 	for _, d := range o.deliveries {
 		all.Go(func() { d.Close(ctx) })
 	}
-	if o.stdout != nil {
-		all.Go(func() { o.stdout.Close(ctx) })
-	}
-	if o.kubernetes != nil {
-		all.Go(func() { o.kubernetes.Close(ctx) })
-	}
+	all.Go(func() { o.closeDirect(ctx) })
 	all.Wait()
 	if o.spool == nil {
 		return

@@ -42,6 +42,13 @@ func (p *pusher) samples(cfg *config.Config, r metric.Resource) agent.Samples {
 	return agent.Samples{Every: every, Offset: spread(r, every).Truncate(cfg.SampleInterval), Take: p.queue.Publish}
 }
 
+// discard ends a pusher that was never used.
+func (p *pusher) discard(ctx context.Context) {
+	if p != nil {
+		p.queue.Close(ctx)
+	}
+}
+
 // close keeps the snapshots that wait, and the end of every series, unless the
 // disk hangs until ctx ends.
 func (p *pusher) close(ctx context.Context) {

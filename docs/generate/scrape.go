@@ -28,9 +28,10 @@ func scrape(s *metric.Snapshot, nameSets ...string) ([]*dto.MetricFamily, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := server.Start(); err != nil {
+	if err := server.Listen(nil); err != nil {
 		return nil, err
 	}
+	server.Start()
 	defer server.Shutdown(context.Background())
 	answer, err := http.Get("http://" + server.Addr().String() + "/metrics")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/enawatch/enawatch/agent"
+	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/metric"
@@ -49,6 +50,7 @@ func selfMetrics() ([]selfMetric, error) {
 	queue := sink.NewQueue("emf", func(*metric.Batch) error { return nil }, log)
 	queue.Close(context.Background())
 	snapshot.Self = append(snapshot.Self, queue.Self()...)
+	snapshot.Self = append(snapshot.Self, config.NewReloads(time.Now()).Self()...)
 	for _, destination := range []func(*slog.Logger) ([]metric.SelfMetric, error){deliverySelf, cloudWatchSelf, logsSelf, kubernetesSelf, otlpSelf, remoteWriteSelf, linkLocalSelf, conntrackSelf} {
 		self, err := destination(log)
 		if err != nil {

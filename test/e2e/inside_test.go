@@ -39,6 +39,7 @@ var errands = map[string]func(errand){
 	"otlp":       toOTLP,
 	"push":       pushing,
 	"deploy":     publishEverything,
+	"reload":     reloading,
 }
 
 func inside(text string) {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -68,7 +69,8 @@ type Server struct {
 	listen, webConfigFile string
 	log                   *slog.Logger
 	http                  *http.Server
-	addr                  net.Addr
+	endpoint              atomic.Pointer[endpoint]
+	listener              net.Listener  // nil before Listen
 	done                  chan struct{} // closed when serving has ended; nil before Start
 }
 
@@ -86,44 +88,90 @@ func New(o Options) (*Server, error) {
 	if err := webconfig.Check(o.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("sinks.prometheus.web_config_file: %w; it must be a web configuration file of the Prometheus exporter toolkit", err)
 	}
-	stopping, stop := context.WithCancel(context.Background())
-	s := &Server{
-		listen:        o.Listen,
-		webConfigFile: o.WebConfigFile,
-		log:           o.Logger,
-		http: &http.Server{
-			Handler:        routes(g, &o),
-			BaseContext:    func(net.Listener) context.Context { return stopping },
-			ReadTimeout:    requestTimeout,
-			WriteTimeout:   answerTimeout,
-			IdleTimeout:    idleTimeout,
-			MaxHeaderBytes: maxHeaderBytes,
-			ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
-		},
+	s := &Server{listen: o.Listen, webConfigFile: o.WebConfigFile, log: o.Logger}
+	s.http = &http.Server{
+		Handler:        http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.endpoint.Load().ServeHTTP(w, r) }),
+		ReadTimeout:    requestTimeout,
+		WriteTimeout:   answerTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
-	s.http.RegisterOnShutdown(stop) // streams end of themselves
+	e := &endpoint{routes: routes(g, &o)}
+	e.over, e.end = context.WithCancel(context.Background())
+	s.endpoint.Store(e)
+	s.http.RegisterOnShutdown(func() { s.endpoint.Load().end() })
 	return s, nil
 }
 
-// Start listens, then serves until Shutdown. When it returns nil, the port is
-// open. An error is compatible with errors.Is of what net.Listen says, as
-// syscall.EADDRINUSE. It is called once.
-func (s *Server) Start() error {
-	l, err := net.Listen("tcp", s.listen)
+// endpoint answers requests until it is over: streams end of themselves then.
+type endpoint struct {
+	routes http.Handler
+	over   context.Context
+	end    context.CancelFunc
+}
+
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(e.over, cancel)()
+	e.routes.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// Become has s answer as next would, from now on, if next has the same address
+// and web configuration file: no connection is refused or cut. It reports whether
+// it has; next was not started and is to be forgotten then.
+func (s *Server) Become(next *Server) bool {
+	if !s.same(next) {
+		return false
+	}
+	s.endpoint.Swap(next.endpoint.Load()).end()
+	return true
+}
+
+func (s *Server) same(o *Server) bool {
+	return s.listen == o.listen && s.webConfigFile == o.webConfigFile
+}
+
+// Listen opens the port. Where old is not nil and has the same address, it shares
+// old's port, which stays open whichever of the two is shut down; where old can
+// Become s, it opens nothing. An error is compatible with errors.Is of what
+// net.Listen says, as syscall.EADDRINUSE. It is called once, before Start.
+func (s *Server) Listen(old *Server) error {
+	var err error
+	switch {
+	case old == nil || old.listen != s.listen:
+		s.listener, err = net.Listen("tcp", s.listen)
+	case !old.same(s):
+		s.listener, err = share(old.listener)
+	}
 	if err != nil {
 		return fmt.Errorf("sinks.prometheus.listen: %w; %s", err, listenRemedy(err))
 	}
-	s.addr = l.Addr()
+	return nil
+}
+
+// share returns another listener on the same socket.
+func share(l net.Listener) (net.Listener, error) {
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// Start serves until Shutdown. It is called once.
+func (s *Server) Start() {
 	s.done = make(chan struct{})
 	go func() {
 		defer close(s.done)
-		err := webconfig.Serve(l, s.http, s.webConfigFile, s.log)
-		l.Close() // Serve leaves it open if the web configuration went bad since New.
+		err := webconfig.Serve(s.listener, s.http, s.webConfigFile, s.log)
+		s.listener.Close() // Serve leaves it open if the web configuration went bad since New.
 		if !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the HTTP endpoint stopped; metrics are not served until the agent is restarted", "err", err)
 		}
 	}()
-	return nil
 }
 
 func listenRemedy(err error) string {
@@ -138,19 +186,23 @@ func listenRemedy(err error) string {
 	return "write HOST:PORT, as in 127.0.0.1:9109"
 }
 
-// Addr returns the address that the server listens on, after Start.
-func (s *Server) Addr() net.Addr { return s.addr }
+// Addr returns the address that the server listens on, after Listen.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Shutdown stops listening and waits for requests that are being answered.
-// When ctx ends first, it cuts them off and returns the context's error.
+// When ctx ends first, it cuts them off and returns the context's error. A server
+// that was not started is only closed.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()
 		err = fmt.Errorf("stop the HTTP endpoint: %w; requests were cut off", err)
 	}
-	if s.done != nil {
+	switch {
+	case s.done != nil:
 		<-s.done
+	case s.listener != nil:
+		s.listener.Close()
 	}
 	return err
 }

@@ -33,9 +33,10 @@ import (
 func start(t *testing.T, o Options) *Server {
 	t.Helper()
 	s := mustNew(t, o)
-	if err := s.Start(); err != nil {
+	if err := s.Listen(nil); err != nil {
 		t.Fatal(err)
 	}
+	s.Start()
 	t.Cleanup(func() {
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Error(err)
@@ -168,7 +169,7 @@ func TestListenErrors(t *testing.T) {
 		o := options(twoInterfaces())
 		o.Listen = test.listen
 		s := mustNew(t, o)
-		err := s.Start()
+		err := s.Listen(nil)
 		if err == nil {
 			t.Errorf("%s: no error", test.listen)
 			s.Shutdown(t.Context())
@@ -277,9 +278,10 @@ func TestWebConfigGoneBad(t *testing.T) {
 	if err := os.WriteFile(o.WebConfigFile, []byte("nonsense"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Start(); err != nil {
+	if err := s.Listen(nil); err != nil {
 		t.Fatal(err)
 	}
+	s.Start()
 	<-s.done
 	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "web.yml: line 1") {
 		t.Errorf("log:\n%s", &log)
@@ -305,9 +307,10 @@ func slowServer(t *testing.T) (s *Server, scraping chan struct{}, release chan s
 		return twoInterfaces()
 	}
 	s = mustNew(t, o)
-	if err := s.Start(); err != nil {
+	if err := s.Listen(nil); err != nil {
 		t.Fatal(err)
 	}
+	s.Start()
 	return s, scraping, release
 }
 
@@ -398,9 +401,10 @@ func TestShutdownEndsStreams(t *testing.T) {
 		<-r.Context().Done()
 	})
 	s := mustNew(t, o)
-	if err := s.Start(); err != nil {
+	if err := s.Listen(nil); err != nil {
 		t.Fatal(err)
 	}
+	s.Start()
 	go func() {
 		if resp, err := http.Get("http://" + s.Addr().String() + "/stream"); err == nil {
 			resp.Body.Close()
@@ -409,5 +413,87 @@ func TestShutdownEndsStreams(t *testing.T) {
 	<-open
 	if err := s.Shutdown(context.Background()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A server that becomes another one answers as that would, ends the streams of
+// what it was, and keeps connections. One with another address it does not become.
+func TestBecome(t *testing.T) {
+	open, ended := make(chan struct{}), make(chan struct{})
+	o := options(twoInterfaces())
+	o.Page = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(open)
+		<-r.Context().Done()
+		close(ended)
+	})
+	s := start(t, o)
+	go get(s, "/stream")
+	<-open
+	o = options(nil)
+	o.Listen = "localhost:0"
+	if s.Become(mustNew(t, o)) {
+		t.Error("it becomes a server of another address")
+	}
+	o = options(nil)
+	o.Ready = func() error { return errors.New("the second") }
+	next := mustNew(t, o)
+	if err := next.Listen(s); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(s, "/readyz"); got != http.StatusOK {
+		t.Errorf("before: status %d", got)
+	}
+	if !s.Become(next) {
+		t.Error("it does not become a server of the same address")
+	}
+	<-ended
+	if got := get(s, "/readyz"); got != http.StatusServiceUnavailable {
+		t.Errorf("after: status %d", got)
+	}
+}
+
+// A server that shares the port of another keeps it open when the old one is
+// shut down. Whoever was not started leaves it alone.
+func TestSharedPort(t *testing.T) {
+	first := start(t, options(twoInterfaces()))
+	o := options(nil)
+	o.Ready = func() error { return errors.New("the second") }
+	o.WebConfigFile = filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(o.WebConfigFile, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	never := mustNew(t, o)
+	if err := never.Listen(first); err != nil {
+		t.Fatal(err)
+	}
+	second := mustNew(t, o)
+	if err := second.Listen(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := never.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := get(first, "/readyz"); got != http.StatusOK {
+		t.Errorf("before: status %d", got)
+	}
+	if err := first.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Nobody accepts connections now, and nobody is refused.
+	conn, err := net.Dial("tcp", first.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	second.Start()
+	if got := get(second, "/readyz"); got != http.StatusServiceUnavailable || second.Addr().String() != first.Addr().String() {
+		t.Errorf("after: status %d of %v", got, second.Addr())
+	}
+	if err := second.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", second.Addr().String()); err == nil {
+		conn.Close()
+		t.Error("the port is still open")
 	}
 }
