@@ -68,7 +68,10 @@ func Policies() []Policy {
 	group := "arn:aws:logs:*:*:log-group:" + DefaultLogGroup
 	return []Policy{
 		{"emf-logs", "sinks.emf with output logs://", Document{version, []Statement{
-			allow("WriteEMF", []string{group, group + ":log-stream:*"}, "logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:CreateLogStream", "logs:PutLogEvents"),
+			allow("WriteEMF", []string{group + ":*"}, "logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:CreateLogStream", "logs:PutLogEvents"),
+			// Tagging takes the name as it is (types.LogGroup in the SDK).
+			allow("TagLogGroup", []string{group}, "logs:TagResource", "logs:ListTagsForResource"),
+			allow("SeeLogGroups", []string{"arn:aws:logs:*:*:log-group:*"}, "logs:DescribeLogGroups"),
 		}}},
 		{"otlp", "sinks.otlp with sigv4", Document{version, []Statement{allow("PutOTLPMetrics", all, "cloudwatch:PutMetricData")}}},
 		{"plan", "enawatch alarms plan, enawatch dashboard plan", Document{version, []Statement{allow("Plan", all, ReadActions...)}}},

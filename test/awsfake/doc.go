@@ -3,7 +3,7 @@
 //
 //   - CloudWatch (Smithy RPC v2 CBOR): PutMetricData; alarms, dashboards and
 //     Contributor Insights rules, with their tags and at their rate,
-//   - CloudWatch Logs (AWS JSON 1.1): groups, streams, retention, PutLogEvents,
+//   - CloudWatch Logs (AWS JSON 1.1): groups, their tags, streams, retention, PutLogEvents,
 //     saved queries,
 //   - Amazon Managed Prometheus: remote write 1.0,
 //   - CloudWatch OTLP metrics,

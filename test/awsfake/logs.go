@@ -27,6 +27,7 @@ var logGroupClasses = []string{"STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESS
 var (
 	logGroupName  = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 	logStreamName = regexp.MustCompile(`^[^:*]{1,512}$`)
+	logTag        = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]+$`)
 )
 
 // Logs is CloudWatch Logs.
@@ -60,11 +61,12 @@ type logStream struct {
 func newLogs(region, account string) *Logs {
 	l := &Logs{region: region, account: account, groups: map[string]*logGroup{}}
 	l.operations = map[string]logsOperation{
-		"CreateLogGroup":     l.createLogGroup,
-		"CreateLogStream":    l.createLogStream,
-		"PutRetentionPolicy": l.putRetentionPolicy,
-		"DescribeLogGroups":  l.describeLogGroups,
-		"PutLogEvents":       l.putLogEvents,
+		"CreateLogGroup":      l.createLogGroup,
+		"CreateLogStream":     l.createLogStream,
+		"PutRetentionPolicy":  l.putRetentionPolicy,
+		"DescribeLogGroups":   l.describeLogGroups,
+		"ListTagsForResource": l.listTagsForResource,
+		"PutLogEvents":        l.putLogEvents,
 
 		"PutQueryDefinition":       l.putQueryDefinition,
 		"DescribeQueryDefinitions": l.describeQueryDefinitions,
@@ -106,7 +108,7 @@ func (l *Logs) serve(c *call) answer {
 	}
 	a := answer{
 		status: http.StatusOK, header: jsonHeader(), decoded: decoded,
-		stored: !strings.HasPrefix(c.operation, "Describe"), items: items,
+		stored: !strings.HasPrefix(c.operation, "Describe") && !strings.HasPrefix(c.operation, "List"), items: items,
 	}
 	if out != nil {
 		a.body = encodeJSON(out)
@@ -190,6 +192,11 @@ func (l *Logs) createLogGroup(c *call, body []byte) (any, int, *apiError) {
 	}
 	if len(in.Tags) > 50 {
 		return nil, 0, invalidLogs("1 validation error detected: Value at 'tags' failed to satisfy constraint: Map value must have at most 50 entries")
+	}
+	for key, value := range in.Tags {
+		if !logTag.MatchString(key) || strings.HasPrefix(strings.ToLower(key), "aws:") || len([]rune(key)) > 128 || len([]rune(value)) > 256 || value != "" && !logTag.MatchString(value) {
+			return nil, 0, invalidLogs("1 validation error detected: Value at 'tags' failed to satisfy constraint: Map keys and values must satisfy regular expression pattern: [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+")
+		}
 	}
 	if l.groups[in.LogGroupName] != nil {
 		return nil, 0, logsError("ResourceAlreadyExistsException", "The specified log group already exists")
@@ -316,9 +323,34 @@ func (l *Logs) describeLogGroups(_ *call, body []byte) (any, int, *apiError) {
 	return out, len(out.LogGroups), nil
 }
 
+// arn is that of a group, as tagging takes it: without ":*" at its end.
+func (l *Logs) arn(group string) string {
+	return "arn:aws:logs:" + l.region + ":" + l.account + ":log-group:" + group
+}
+
+func (l *Logs) listTagsForResource(_ *call, body []byte) (any, int, *apiError) {
+	var in struct{ ResourceArn string }
+	if e := decodeLogs(body, &in); e != nil {
+		return nil, 0, e
+	}
+	name, ok := strings.CutPrefix(in.ResourceArn, l.arn(""))
+	if !ok || strings.HasSuffix(name, ":*") {
+		return nil, 0, invalidLogs("1 validation error detected: Value '%s' at 'resourceArn' is not the ARN of a log group", in.ResourceArn)
+	}
+	g := l.groups[name]
+	if g == nil {
+		return nil, 0, logsError("ResourceNotFoundException", "The specified resource does not exist.")
+	}
+	tags := g.tags
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	return map[string]any{"tags": tags}, len(tags), nil
+}
+
 func (l *Logs) described(name string) describedGroup {
 	g := l.groups[name]
-	arn := "arn:aws:logs:" + l.region + ":" + l.account + ":log-group:" + name
+	arn := l.arn(name)
 	var stored int64
 	for _, s := range g.streams {
 		for _, e := range s.events {

@@ -269,6 +269,10 @@ func TestLogNames(t *testing.T) {
 	}
 	tooMany := tagged()
 	delete(tags, "0")
+	tag := func(group, key, value string) error {
+		_, err := c.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group, Tags: map[string]string{key: value}})
+		return err
+	}
 	class := func(class types.LogGroupClass) error {
 		_, err := c.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String("c" + string(class)), LogGroupClass: class})
 		return err
@@ -286,6 +290,8 @@ func TestLogNames(t *testing.T) {
 		{"stream star", nil, createStream("a*")},
 		{"retention", retain(3653), retain(31)},
 		{"tags", tagged(), tooMany},
+		{"tag of AWS", tag("t1", "enawatch:made-by", "sinks.emf"), tag("t2", "AWS:x", "v")},
+		{"tag characters", tag("t3", "k @ö", ""), tag("t4", "k", "a\nb")},
 		{"class", class("ESSENTIALS"), class("CHEAP")},
 	} {
 		if tt.ok != nil {
@@ -347,6 +353,40 @@ func TestDescribeLogGroups(t *testing.T) {
 	} {
 		if _, err := c.DescribeLogGroups(t.Context(), in); code(t, err) != "InvalidParameterException" {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestListTags(t *testing.T) {
+	s := start(t, awsfake.Options{})
+	c := logs(t, s)
+	want := map[string]string{"k": "v", "team": "net"}
+	for name, tags := range map[string]map[string]string{"g": want, "none": nil} {
+		if _, err := c.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name, Tags: tags}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := c.DescribeLogGroups(t.Context(), &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String("g")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(arn string) (map[string]string, error) {
+		out, err := c.ListTagsForResource(t.Context(), &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
+		if err != nil {
+			return nil, err
+		}
+		return out.Tags, nil
+	}
+	arn := *out.LogGroups[0].LogGroupArn
+	if got, err := list(arn); err != nil || !cmp.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if got, err := list(strings.TrimSuffix(arn, "g") + "none"); err != nil || len(got) != 0 {
+		t.Errorf("%v, %v", got, err)
+	}
+	for arn, want := range map[string]string{arn + "2": "ResourceNotFoundException", *out.LogGroups[0].Arn: "InvalidParameterException", "g": "InvalidParameterException"} {
+		if _, err := list(arn); code(t, err) != want {
+			t.Errorf("%s: %v", arn, err)
 		}
 	}
 }

@@ -106,10 +106,7 @@ func toReceiver(e errand) {
 	}
 	c := exec.Command(e.Agent, "run", "--sinks.emf.output", output, "--sinks.emf.endpoint", aws.URL(), "--publish-interval", "1s",
 		"--state-dir", e.Dir, "--identity.mode", "static", "--identity.instance-id", "i-0123456789abcdef0", "--sinks.prometheus=false")
-	c.Env = []string{
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_REGION=us-east-1",
-		"AWS_ACCESS_KEY_ID=" + awsfake.DefaultCredential.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + awsfake.DefaultCredential.SecretAccessKey,
-	}
+	c.Env = awsEnvironment()
 	var log bytes.Buffer
 	c.Stderr = &log
 	must(c.Start())

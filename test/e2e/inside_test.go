@@ -36,6 +36,7 @@ var errands = map[string]func(errand){
 	"black hole": inBlackHole,
 	"outage":     throughOutage,
 	"emf":        toReceiver,
+	"killed":     killBetween,
 	"otlp":       toOTLP,
 	"push":       pushing,
 	"deploy":     publishEverything,

@@ -117,14 +117,10 @@ func toOTLP(e errand) {
 	args := []string{"run", "--sinks.otlp.endpoint", aws.URL(), "--sinks.otlp.sigv4", "--sinks.otlp.temporality", e.Output,
 		"--publish-interval", "1s", "--sinks.emf=false", "--sinks.prometheus=false",
 		"--state-dir", e.Dir, "--identity.mode", "static", "--identity.instance-id", "i-0123456789abcdef0"}
-	environment := []string{
-		"AWS_EC2_METADATA_DISABLED=true", "AWS_REGION=us-east-1",
-		"AWS_ACCESS_KEY_ID=" + awsfake.DefaultCredential.AccessKeyID, "AWS_SECRET_ACCESS_KEY=" + awsfake.DefaultCredential.SecretAccessKey,
-	}
 	var log bytes.Buffer
 	run := func(until func()) {
 		c := exec.Command(e.Agent, args...)
-		c.Env, c.Stderr = environment, &log
+		c.Env, c.Stderr = awsEnvironment(), &log
 		must(c.Start())
 		until()
 		must(c.Process.Signal(syscall.SIGTERM))

@@ -54,10 +54,8 @@ var errSimulated = errors.New("a simulation is never published to AWS: choose an
 
 // Logs puts documents into CloudWatch Logs, which extracts the metrics.
 //
-// A log group that is not there is made, of the class STANDARD, the only one
-// that is known to extract metrics, and with a retention. If the retention can't
-// be set, nothing is sent until it can: by default, events are kept, and paid,
-// for ever. One that is there is left as it is.
+// A log group that is not there is made (loggroup.go). One that is there is left
+// as it is.
 type Logs struct {
 	*packer
 	o             LogsOptions
@@ -68,8 +66,9 @@ type Logs struct {
 	// first delivery, and after an error that somebody may have mended by now.
 	service *logsService
 	// endless are groups that this sink has made, or may have, without a retention
-	// so far.
+	// so far; blind is true once it was said that it may not look at groups.
 	endless map[string]bool
+	blind   bool
 
 	mu       sync.Mutex        // guards what follows
 	rejected map[string]uint64 // events by reason
@@ -136,7 +135,7 @@ func (s *Logs) Deliver(ctx context.Context, data []byte) error {
 	}
 	failure := s.put(ctx, r)
 	if is[*types.ResourceNotFoundException](failure) {
-		if failure := s.found(ctx, r); failure != nil {
+		if failure := s.make(ctx, r); failure != nil {
 			return s.unsent(failure)
 		}
 		if failure = s.put(ctx, r); is[*types.ResourceNotFoundException](failure) {
@@ -166,46 +165,6 @@ func is[E error](e *sink.Error) bool {
 	}
 	_, ok := errors.AsType[E](e)
 	return ok
-}
-
-// found makes the log stream of r, and its group if that is not there.
-func (s *Logs) found(ctx context.Context, r *logsRequest) *sink.Error {
-	makeStream := func() *sink.Error {
-		err := s.call(ctx, "CreateLogStream", r.Group, func(use func(*cloudwatchlogs.Options)) error {
-			_, err := s.service.api.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &r.Group, LogStreamName: &r.Stream}, use)
-			return err
-		})
-		if is[*types.ResourceAlreadyExistsException](err) {
-			return nil
-		}
-		return err
-	}
-	if !s.endless[r.Group] {
-		if err := makeStream(); !is[*types.ResourceNotFoundException](err) {
-			return err
-		}
-	}
-	err := s.call(ctx, "CreateLogGroup", r.Group, func(use func(*cloudwatchlogs.Options)) error {
-		_, err := s.service.api.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &r.Group, LogGroupClass: types.LogGroupClassStandard}, use)
-		return err
-	})
-	if err == nil || err.Ambiguous {
-		s.endless[r.Group] = true
-	}
-	if err != nil && !is[*types.ResourceAlreadyExistsException](err) { // another host may be faster
-		return err
-	}
-	if s.endless[r.Group] {
-		if err := s.call(ctx, "PutRetentionPolicy", r.Group, func(use func(*cloudwatchlogs.Options)) error {
-			_, err := s.service.api.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &r.Group, RetentionInDays: aws.Int32(int32(s.o.Retention))}, use)
-			return err
-		}); err != nil {
-			return err
-		}
-		delete(s.endless, r.Group)
-		s.log.Info("a log group was made", "group", r.Group, "retention_days", s.o.Retention)
-	}
-	return makeStream()
 }
 
 // call makes one call to CloudWatch Logs; do makes it with the option that it is
@@ -244,10 +203,21 @@ func (s *Logs) exchange(ctx context.Context, x *awsclient.Exchange, operation, g
 		return x.ClassifyCredentials(err)
 	}
 	if err := do(func(o *cloudwatchlogs.Options) { o.HTTPClient = x }); err != nil {
-		permission := fmt.Sprintf("give the identity that enawatch has on this host the action logs:%s on the log group %s", operation, group)
-		return x.Classify(err, operation, permission, credentials)
+		return x.Classify(err, operation, permission(operation, group), credentials)
 	}
 	return nil
+}
+
+// permission says what to do if the identity may not call an operation.
+func permission(operation, group string) string {
+	actions, on := "action logs:"+operation, "the log group "+group
+	switch operation {
+	case "CreateLogGroup": // with a tag
+		actions = "actions logs:CreateLogGroup and logs:TagResource"
+	case "DescribeLogGroups": // knows no others
+		on = "all log groups"
+	}
+	return fmt.Sprintf("give the identity that enawatch has on this host the %s on %s (deploy/iam/emf-logs.json)", actions, on)
 }
 
 // put sends the events of r.
