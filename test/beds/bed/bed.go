@@ -18,8 +18,15 @@ import (
 	"testing"
 )
 
+// RootVariable names the environment variable that says where what the test
+// needs of the repository is, when that is not where it was compiled.
+const RootVariable = "BED_ROOT"
+
 // Root returns the top folder of the repository.
 func Root() string {
+	if dir := os.Getenv(RootVariable); dir != "" {
+		return dir
+	}
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", "..")
 }
@@ -54,12 +61,24 @@ func RunIn(t testing.TB, env []string, program string, args ...string) string {
 // its path.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
+	return static(t, pkg, "build", "-trimpath")
+}
+
+// BuildTest builds the tests of the named package as a static binary and returns
+// its path.
+func BuildTest(t testing.TB, pkg string) string {
+	t.Helper()
+	return static(t, pkg, "test", "-c", "-tags", "beds")
+}
+
+func static(t testing.TB, pkg string, goArgs ...string) string {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil { // for unprivileged children
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, filepath.Base(pkg))
-	c := exec.Command("go", "build", "-trimpath", "-o", path, pkg)
+	c := exec.Command("go", append(goArgs, "-o", path, pkg)...)
 	c.Dir, c.Env = Root(), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", c, err, out)

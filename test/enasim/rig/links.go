@@ -51,7 +51,8 @@ func wrap(what string, err error) error {
 	return nil
 }
 
-// create makes a veth pair, both ends up, of which one is the device.
+// create makes a veth pair, of which one end is the device. It comes down, as a
+// network card does, and is brought up then.
 func (l *links) create(name, mac string) error {
 	address, err := net.ParseMAC(mac)
 	if err != nil {
@@ -59,7 +60,7 @@ func (l *links) create(name, mac string) error {
 	}
 	l.peers++
 	peer := peerName(l.peers)
-	_, err = l.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header(0, unix.IFF_UP, unix.IFF_UP),
+	_, err = l.request(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, header(0, 0, 0),
 		text(unix.IFLA_IFNAME, name),
 		attribute(unix.IFLA_ADDRESS, address),
 		attribute(unix.IFLA_LINKINFO,
@@ -68,7 +69,10 @@ func (l *links) create(name, mac string) error {
 	if err != nil {
 		return err
 	}
-	return l.set(peer, unix.IFF_UP)
+	if err := l.set(peer, unix.IFF_UP); err != nil {
+		return err
+	}
+	return l.set(name, unix.IFF_UP)
 }
 
 // rename takes the device down for it: kernels before 6.3 insist.

@@ -16,6 +16,7 @@
 //	race:IF:IF         a reading of each, both at once: which is answered first
 //	links:MAC          what RTMGRP_LINK told of that device since the last time
 //	left               wait until a link is deleted: that event
+//	wait               wait for a byte of standard input
 package main
 
 import (
@@ -158,6 +159,9 @@ func act(action string) string {
 	case "links":
 		others := func(e string) bool { return !strings.Contains(e, name) }
 		return strings.Join(slices.DeleteFunc(events(""), others), ", ")
+	case "wait":
+		_, err := os.Stdin.Read(make([]byte, 1))
+		return result("", err)
 	case "left":
 		list := events("del ")
 		return list[len(list)-1]
