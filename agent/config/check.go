@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/linklocal"
+	"github.com/enawatch/enawatch/agent/pattern"
 	emfsink "github.com/enawatch/enawatch/agent/sink/emf"
 	"github.com/enawatch/enawatch/agent/window"
 )
@@ -135,7 +135,7 @@ func reserved(name string) bool {
 // checkHeader holds what RFC 9110 demands of names and values, in ASCII. It never
 // repeats a value, nor what may be one without its name.
 func checkHeader(name, text string) error {
-	if !headerName.MatchString(name) {
+	if !headerName().MatchString(name) {
 		return errors.New("has a name that no header can have: write letters, digits and -")
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) {
@@ -144,14 +144,14 @@ func checkHeader(name, text string) error {
 	return nil
 }
 
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
+var headerName = pattern.New("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")
 
 func checkHost(_, text string) error { return checkASCII("name", text, 1024) }
 
-var instanceID = regexp.MustCompile(`^i-[0-9a-f]{1,32}$`)
+var instanceID = pattern.New(`^i-[0-9a-f]{1,32}$`)
 
 func checkInstanceID(_, text string) error {
-	if !instanceID.MatchString(text) {
+	if !instanceID().MatchString(text) {
 		return fmt.Errorf("%s is not an instance id: write one such as i-0123456789abcdef0", quote(text))
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 // file reads the configuration file. Whatever stands in it, nothing is expanded
@@ -55,16 +56,16 @@ func plain(line []byte) bool {
 	})
 }
 
-var yamlError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)$`)
+var yamlError = pattern.New(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)$`)
 
 // parserProblem matches what the package's parser finds, not its scanner:
 // there it counts lines from 0 (decode.go, func fail).
-var parserProblem = regexp.MustCompile(`^did not find expected (<|'|key|node content)|^found (undefined tag|duplicate %|incompatible)`)
+var parserProblem = pattern.New(`^did not find expected (<|'|key|node content)|^found (undefined tag|duplicate %|incompatible)`)
 
 // explain takes the line out of an error of the YAML package, and adds what to
 // do about the two that a configuration of globs runs into.
 func explain(err error, content []byte) (int, error) {
-	m := yamlError.FindStringSubmatch(err.Error())
+	m := yamlError().FindStringSubmatch(err.Error())
 	line, _ := strconv.Atoi(m[1])
 	problem := m[2]
 	switch anchor, unknown := strings.CutPrefix(problem, "unknown anchor '"); {
@@ -75,7 +76,7 @@ func explain(err error, content []byte) (int, error) {
 		problem = "unknown anchor " + quote(anchor) + `: globs need quotes, as in "*"`
 	case strings.HasPrefix(problem, "did not find expected alphabetic"):
 		problem += `: globs need quotes, as in "*"`
-	case parserProblem.MatchString(problem):
+	case parserProblem().MatchString(problem):
 		line++
 	}
 	return max(line, 1), errors.New(problem)
@@ -97,7 +98,7 @@ func (l *loader) mapping(k *key, at origin, n *yaml.Node) {
 		}
 		name, value := n.Content[i], n.Content[i+1]
 		at.line = name.Line
-		if name.Kind != yaml.ScalarNode || !bareWord.MatchString(name.Value) {
+		if name.Kind != yaml.ScalarNode || !bareWord(name.Value) {
 			l.fault(at, k.path, "%s cannot be a key", shape(name))
 			continue
 		}
@@ -126,8 +127,10 @@ func (l *loader) mapping(k *key, at origin, n *yaml.Node) {
 	}
 }
 
-// bareWord is what a key looks like, known or not: it fits into one line.
-var bareWord = regexp.MustCompile(`^[\w.-]{1,64}$`)
+// bareWord reports whether s looks like a key, known or not: it fits into one line.
+func bareWord(s string) bool { return len(s) <= 64 && wordForm().MatchString(s) }
+
+var wordForm = pattern.New(`^[\w.-]+$`)
 
 // value reads what stands behind k, a key that has no keys below it.
 func (l *loader) value(k *key, at origin, n *yaml.Node) {

@@ -9,11 +9,12 @@ import (
 	"maps"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 const (
@@ -205,7 +206,7 @@ func (l *loader) assign(k *key, at origin, items []item) {
 
 // serviceLinks are the variables that Kubernetes gives to every pod of a
 // namespace with a service named enawatch or enawatch-anything.
-var serviceLinks = regexp.MustCompile(`^` + envPrefix + `(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+var serviceLinks = pattern.New(`^` + envPrefix + `(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
 
 func (l *loader) environment(environ []string) {
 	vars := make(map[string]string)
@@ -231,10 +232,10 @@ func (l *loader) environment(environ []string) {
 		if near := meant(strings.TrimPrefix(name, envPrefix), known); near != "" {
 			remedy = "did you mean " + envPrefix + near + "?"
 		}
-		if !bareWord.MatchString(name) {
+		if !bareWord(name) {
 			name = quote(name)
 		}
-		if !inPod || !serviceLinks.MatchString(name) {
+		if !inPod || !serviceLinks().MatchString(name) {
 			l.fault(origin{layer: environment, name: name}, name, "unknown variable: %s", remedy)
 		}
 	}

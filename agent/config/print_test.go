@@ -70,7 +70,7 @@ func TestKeys(t *testing.T) {
 		for _, name := range k.flags() {
 			unique(name)
 		}
-		if !bareWord.MatchString(k.name()) || k.tag.Get("doc") == "" || strings.Contains(k.tag.Get("doc"), "`") {
+		if !bareWord(k.name()) || k.tag.Get("doc") == "" || strings.Contains(k.tag.Get("doc"), "`") {
 			t.Errorf("%s: bad name or doc", k.path)
 		}
 		if name := k.tag.Get("check"); (name != "") != (checks[name] != nil) {

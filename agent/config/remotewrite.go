@@ -4,9 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 // RemoteWrite configures the sink of Prometheus remote write.
@@ -57,11 +58,11 @@ func checkPushURL(_, text string) error {
 	return nil
 }
 
-var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+var labelName = pattern.New(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 func checkExternalLabel(name, text string) error {
 	switch {
-	case !labelName.MatchString(name) || strings.HasPrefix(name, "__"):
+	case !labelName().MatchString(name) || strings.HasPrefix(name, "__"):
 		return fmt.Errorf("%s is no name of a label: write letters, digits and underscores, with no digit and no two underscores in front", quote(name))
 	case text == "" || len(text) > 1024:
 		return fmt.Errorf("the value of %s must have 1 to 1024 bytes", quote(name))

@@ -62,11 +62,14 @@ func parseMACs(list string) []string {
 	return macs
 }
 
-var (
-	eniID    = regexp.MustCompile(`^eni-[0-9a-f]{1,32}$`)
-	subnetID = regexp.MustCompile(`^subnet-[0-9a-f]{1,32}$`)
-	vpcID    = regexp.MustCompile(`^vpc-[0-9a-f]{1,32}$`)
-)
+// resourceID returns s if it is an id of AWS with that prefix, else "".
+func resourceID(prefix, s string) string {
+	number, ok := strings.CutPrefix(s, prefix)
+	if !ok || number == "" || len(number) > 32 || strings.Trim(number, "0123456789abcdef") != "" {
+		return ""
+	}
+	return s
+}
 
 // eni asks for one ENI. It is not ok while IMDS does not know its id and its
 // place. Instances of one network card have no network-card.
@@ -81,9 +84,9 @@ func (c *client) eni(ctx context.Context, mac string) (e ENI, ok bool, err error
 	card, err2 := strconv.ParseUint(cmp.Or(values[2], "0"), 10, 16)
 	return ENI{
 		MAC: mac, ID: values[0], DeviceNumber: int(device), NetworkCard: int(card),
-		SubnetID: subnetID.FindString(values[3]), VPCID: vpcID.FindString(values[4]),
+		SubnetID: resourceID("subnet-", values[3]), VPCID: resourceID("vpc-", values[4]),
 		Resolver: resolverOf(values[5]),
-	}, eniID.MatchString(values[0]) && err1 == nil && err2 == nil, nil
+	}, resourceID("eni-", values[0]) != "" && err1 == nil && err2 == nil, nil
 }
 
 // resolverOf returns the address of a VPC's resolver: the base of its primary

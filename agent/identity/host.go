@@ -61,19 +61,19 @@ const numFacts = 13
 
 // facts names the fields of a Host and says what one can hold: a value from
 // elsewhere goes into dimensions, and must not be what a broken proxy answered.
-// CloudWatch takes only ASCII there.
+// CloudWatch takes only ASCII there, and at most 255 bytes.
 var facts = [numFacts]struct {
 	name  string
 	valid *regexp.Regexp
 }{
 	{"host", printable},
-	{"instance_id", regexp.MustCompile(`^i-[0-9a-f]{1,32}$`)},
-	{"instance_type", regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}\.[a-z0-9-]{1,31}$`)},
+	{"instance_id", regexp.MustCompile(`^i-[0-9a-f]+$`)},
+	{"instance_type", regexp.MustCompile(`^[a-z][a-z0-9-]*\.[a-z0-9-]+$`)},
 	{"region", place},
 	{"zone", place},
 	{"zone_id", place},
 	{"account_id", regexp.MustCompile(`^[0-9]{12}$`)},
-	{"image_id", regexp.MustCompile(`^ami-[0-9a-f]{1,32}$`)},
+	{"image_id", regexp.MustCompile(`^ami-[0-9a-f]+$`)},
 	{"auto_scaling_group", printable},
 	{"cluster", printable},
 	{"nodegroup", printable},
@@ -82,8 +82,8 @@ var facts = [numFacts]struct {
 }
 
 var (
-	printable = regexp.MustCompile(`^[!-~]([ -~]{0,253}[!-~])?$`)
-	place     = regexp.MustCompile(`^[a-z][a-z0-9]{1,15}(-[a-z0-9]{1,15}){1,7}$`)
+	printable = regexp.MustCompile(`^[!-~]([ -~]*[!-~])?$`)
+	place     = regexp.MustCompile(`^[a-z][a-z0-9]+(-[a-z0-9]+)+$`)
 )
 
 func (h *Host) fields() [numFacts]*string {
@@ -127,13 +127,22 @@ func (h *Host) fill(o Host, from Source) {
 func (h *Host) strip(from Source) []error {
 	var errs []error
 	for i, value := range h.fields() {
-		if *value != "" && !facts[i].valid.MatchString(*value) {
+		if *value != "" && !possible(i, *value) {
 			errs = append(errs, fmt.Errorf("%s is no %s, so %s is not believed: set identity.%[2]s",
 				quote(*value), facts[i].name, from))
 			*value = ""
 		}
 	}
 	return errs
+}
+
+// possible reports whether the field number i can hold value.
+func possible(i int, value string) bool {
+	longest := 40 // bytes, of an AWS id, type or place
+	if facts[i].valid == printable {
+		longest = 255
+	}
+	return len(value) <= longest && facts[i].valid.MatchString(value)
 }
 
 // quote makes text of unknown origin short and printable.

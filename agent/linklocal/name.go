@@ -2,8 +2,9 @@ package linklocal
 
 import (
 	"path"
-	"regexp"
 	"strings"
+
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 // Name says who a sender is. Of its parts, those are empty that do not apply or
@@ -53,10 +54,10 @@ var (
 	// podDir matches the kubelet's cgroup of a pod: "kubepods-burstable-pod" and
 	// the UID with underscores and ".slice" with the systemd driver, "pod" and
 	// the UID with cgroupfs (kubernetes pkg/kubelet/cm, cgroup_manager_linux.go).
-	podDir = regexp.MustCompile(`^(?:kubepods(?:-besteffort|-burstable)?-)?pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?$`)
+	podDir = pattern.New(`^(?:kubepods(?:-besteffort|-burstable)?-)?pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?$`)
 	// containerDir matches a container's: "cri-containerd-ID.scope",
 	// "crio-ID.scope", "docker-ID.scope", "libpod-ID.scope" or the bare id.
-	containerDir = regexp.MustCompile(`^(?:[a-z-]+-)?([0-9a-f]{64})(?:\.scope)?$`)
+	containerDir = pattern.New(`^(?:[a-z-]+-)?([0-9a-f]{64})(?:\.scope)?$`)
 )
 
 // nameOf reads a cgroup's path below the root. What a path says that is nearer
@@ -64,7 +65,7 @@ var (
 func nameOf(cgroup string) Name {
 	n := Name{Cgroup: cgroup}
 	for part := range strings.SplitSeq(strings.Trim(cgroup, "/"), "/") {
-		switch pod, container := podDir.FindStringSubmatch(part), containerDir.FindStringSubmatch(part); {
+		switch pod, container := podDir().FindStringSubmatch(part), containerDir().FindStringSubmatch(part); {
 		case pod != nil:
 			n.PodUID = strings.ReplaceAll(pod[1], "_", "-")
 		case container != nil:
@@ -84,20 +85,20 @@ func nameOf(cgroup string) Name {
 // podLog and containerLog match what the kubelet calls a pod's directory in
 // /var/log/pods and a container's link in /var/log/containers.
 var (
-	podLog       = regexp.MustCompile(`^([a-z0-9.-]+)_([a-z0-9.-]+)_([0-9a-f-]+)$`)
-	containerLog = regexp.MustCompile(`^([a-z0-9.-]+)_([a-z0-9.-]+)_([a-z0-9.-]+)-([0-9a-f]{64})\.log$`)
+	podLog       = pattern.New(`^([a-z0-9.-]+)_([a-z0-9.-]+)_([0-9a-f-]+)$`)
+	containerLog = pattern.New(`^([a-z0-9.-]+)_([a-z0-9.-]+)_([a-z0-9.-]+)-([0-9a-f]{64})\.log$`)
 )
 
 // fill adds the names to n that the kubelet's directories of logs have. pods and
 // containers list what is in them.
 func (n *Name) fill(pods, containers []string) {
 	for _, dir := range pods {
-		if m := podLog.FindStringSubmatch(dir); m != nil && m[3] == n.PodUID {
+		if m := podLog().FindStringSubmatch(dir); m != nil && m[3] == n.PodUID {
 			n.Namespace, n.Pod = m[1], m[2]
 		}
 	}
 	for _, file := range containers {
-		if m := containerLog.FindStringSubmatch(file); m != nil && m[4] == n.ContainerID {
+		if m := containerLog().FindStringSubmatch(file); m != nil && m[4] == n.ContainerID {
 			n.Pod, n.Namespace, n.Container = m[1], m[2], m[3]
 		}
 	}

@@ -8,11 +8,11 @@
 package provision
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 // Set is everything that is wanted in one account and region under one name.
@@ -218,13 +218,13 @@ func (s *Set) declare(text, description string) {
 	}
 }
 
-var reference = regexp.MustCompile(`\$\{([A-Za-z][A-Za-z0-9]*)\}`)
+var reference = pattern.New(`\$\{([A-Za-z][A-Za-z0-9]*)\}`)
 
 // References splits a string into literals and the names of parameters, which
 // take turns: the first is a literal, perhaps "".
 func References(s string) (parts []string) {
 	at := 0
-	for _, m := range reference.FindAllStringSubmatchIndex(s, -1) {
+	for _, m := range reference().FindAllStringSubmatchIndex(s, -1) {
 		parts = append(parts, s[at:m[0]], s[m[2]:m[3]])
 		at = m[1]
 	}

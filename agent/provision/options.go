@@ -3,12 +3,12 @@ package provision
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 // Scope says whom alarms are about, and from what they are made.
@@ -99,11 +99,11 @@ type Options struct {
 }
 
 var (
-	setName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
-	instanceID = regexp.MustCompile(`^i-[0-9a-f]{8,17}$`)
-	roleARN    = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$`)
-	logGroup   = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{1,512}$`)
-	actionARN  = regexp.MustCompile(`^arn:aws[a-z-]*:(sns|lambda|ssm|ssm-incidents|autoscaling|automate|ec2|swf|aiops)[^\s"]*:[^\s"]+$`)
+	setName    = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+	instanceID = pattern.New(`^i-[0-9a-f]{8,17}$`)
+	roleARN    = pattern.New(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$`)
+	logGroup   = pattern.New(`^[.\-_/#A-Za-z0-9]{1,512}$`)
+	actionARN  = pattern.New(`^arn:aws[a-z-]*:(sns|lambda|ssm|ssm-incidents|autoscaling|automate|ec2|swf|aiops)[^\s"]*:[^\s"]+$`)
 )
 
 // maxActions is for each state (API_PutMetricAlarm).
@@ -112,7 +112,7 @@ const maxActions = 5
 // check says what can't be provisioned, and what to do about it.
 func (o *Options) check() error {
 	switch {
-	case !setName.MatchString(o.Name):
+	case !setName().MatchString(o.Name):
 		return fmt.Errorf("name %q: give up to 64 letters, digits, - and _", o.Name)
 	case o.Interval < time.Second || o.Interval > time.Hour:
 		return fmt.Errorf("publish interval %s: give 1s to 1h", o.Interval)
@@ -120,13 +120,13 @@ func (o *Options) check() error {
 		return errors.New("connections left and capacity can't be negative")
 	case o.ConntrackCapacity > 0 && (o.ConntrackPercent < 1 || o.ConntrackPercent > 99):
 		return fmt.Errorf("conntrack percent %d: give 1 to 99", o.ConntrackPercent)
-	case o.LogGroup != "" && !logGroup.MatchString(o.LogGroup) && !isReference(o.LogGroup):
+	case o.LogGroup != "" && !logGroup().MatchString(o.LogGroup) && !isReference(o.LogGroup):
 		return fmt.Errorf("log group %q: CloudWatch Logs takes letters, digits and . - _ / #", o.LogGroup)
-	case o.QueryRole != "" && !roleARN.MatchString(o.QueryRole) && !isReference(o.QueryRole):
+	case o.QueryRole != "" && !roleARN().MatchString(o.QueryRole) && !isReference(o.QueryRole):
 		return fmt.Errorf("query role %q: give the ARN of an IAM role, as arn:aws:iam::123456789012:role/NAME", o.QueryRole)
 	}
 	for _, i := range o.Instances {
-		if !instanceID.MatchString(i) {
+		if !instanceID().MatchString(i) {
 			return fmt.Errorf("instance %q: give the id of an EC2 instance, as i-0123456789abcdef0", i)
 		}
 	}
@@ -135,7 +135,7 @@ func (o *Options) check() error {
 			return fmt.Errorf("%d actions: CloudWatch takes %d for each state", len(list), maxActions)
 		}
 		for _, a := range list {
-			if !actionARN.MatchString(a) && !isReference(a) {
+			if !actionARN().MatchString(a) && !isReference(a) {
 				return fmt.Errorf("action %q: give the ARN of an SNS topic, a Lambda function, an OpsItem (arn:aws:ssm:REGION:ACCOUNT:opsitem:SEVERITY) or a scaling policy", a)
 			}
 		}

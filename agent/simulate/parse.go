@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 // Parse reads a scenario; file is for messages and the scenario's name. The
@@ -75,8 +76,8 @@ func (src source) end(n *yaml.Node, into *end) error {
 
 var (
 	// interfaceName is a subset of what the kernel takes (dev_valid_name).
-	interfaceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
-	busAddress    = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
+	interfaceName = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$`)
+	busAddress    = pattern.New(`^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`)
 )
 
 // firstSlot is where the first of a host's ENA devices usually is: ens5.
@@ -129,7 +130,7 @@ func (s *Scenario) parseDevice(src source, n *yaml.Node, position int) error {
 }
 
 func (src source) interfaceName(n *yaml.Node, into *string) error {
-	if n.Kind != yaml.ScalarNode || !interfaceName.MatchString(n.Value) {
+	if n.Kind != yaml.ScalarNode || !interfaceName().MatchString(n.Value) {
 		return src.errorf(n, "want a name for a network device, such as ens5: 15 letters, digits, dots or dashes at most")
 	}
 	*into = n.Value
@@ -146,7 +147,7 @@ func (src source) mac(n *yaml.Node, into *string) error {
 }
 
 func (src source) bus(n *yaml.Node, into *string) error {
-	if n.Kind != yaml.ScalarNode || !busAddress.MatchString(n.Value) {
+	if n.Kind != yaml.ScalarNode || !busAddress().MatchString(n.Value) {
 		return src.errorf(n, "want a PCI address, such as \"0000:00:05.0\"")
 	}
 	*into = n.Value

@@ -1,10 +1,10 @@
 package evaluate
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/enawatch/enawatch/agent/pattern"
 	"github.com/enawatch/enawatch/agent/provision"
 )
 
@@ -17,23 +17,23 @@ type insights struct {
 }
 
 var (
-	query = regexp.MustCompile(`^SELECT (SUM|MIN|MAX|AVG|COUNT)\(([a-z_]+)\) FROM SCHEMA\("([^"]+)"((?:, "?[A-Za-z_]+"?)*)\)` +
+	query = pattern.New(`^SELECT (SUM|MIN|MAX|AVG|COUNT)\(([a-z_]+)\) FROM SCHEMA\("([^"]+)"((?:, "?[A-Za-z_]+"?)*)\)` +
 		`(?: WHERE (.+?))?(?: GROUP BY ([A-Za-z_", ]+?))?(?: ORDER BY [A-Z]+\(\) (?:DESC|ASC))?(?: LIMIT \d+)?$`)
-	condition = regexp.MustCompile(`^"?([A-Za-z_]+)"? = '([^']*)'$`)
+	condition = pattern.New(`^"?([A-Za-z_]+)"? = '([^']*)'$`)
 	functions = map[string]string{"SUM": "Sum", "MIN": "Minimum", "MAX": "Maximum", "AVG": "Average", "COUNT": "SampleCount"}
 )
 
 func isInsights(expression string) bool { return strings.HasPrefix(expression, "SELECT ") }
 
 func parseInsights(text string) (*insights, error) {
-	m := query.FindStringSubmatch(text)
+	m := query().FindStringSubmatch(text)
 	if m == nil {
 		return nil, unsupported("Metrics Insights query", text)
 	}
 	q := &insights{function: functions[m[1]], name: m[2], namespace: m[3], schema: names(m[4]), group: names(m[6]), where: map[string]string{}}
 	if m[5] != "" {
 		for _, c := range strings.Split(m[5], " AND ") {
-			w := condition.FindStringSubmatch(c)
+			w := condition().FindStringSubmatch(c)
 			if w == nil {
 				return nil, unsupported("condition", c)
 			}

@@ -6,11 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/enawatch/enawatch/agent/pattern"
 	"github.com/enawatch/enawatch/agent/provision"
 )
 
@@ -119,7 +119,7 @@ func resources(s *provision.Set) (list []resource) {
 	for i := range s.CompositeAlarms {
 		a := &s.CompositeAlarms[i]
 		r := resource{kind: compositeAlarm, name: a.AlarmName, input: a}
-		for _, m := range inRule.FindAllStringSubmatch(a.AlarmRule, -1) {
+		for _, m := range inRule().FindAllStringSubmatch(a.AlarmRule, -1) {
 			r.after = append(r.after, m[1])
 		}
 		if a.ActionsSuppressor != "" {
@@ -141,7 +141,7 @@ func resources(s *provision.Set) (list []resource) {
 }
 
 // inRule finds the alarms in the rule of a composite one.
-var inRule = regexp.MustCompile(`\("([^"]+)"\)`)
+var inRule = pattern.New(`\("([^"]+)"\)`)
 
 // tree turns an input into nodes, with fields in the order of its type.
 func tree(input any) (*yaml.Node, error) {

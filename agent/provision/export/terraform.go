@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/enawatch/enawatch/agent/pattern"
 	"github.com/enawatch/enawatch/agent/provision"
 )
 
@@ -208,7 +208,7 @@ func (t *terraformWriter) value(n *yaml.Node) string {
 		}
 		mapped = true // a dimension: Name and Value
 		name := c.Content[1].Value
-		if !plainName.MatchString(name) {
+		if !plainName().MatchString(name) {
 			name = quote(name)
 		}
 		parts = append(parts, name+" = "+t.value(c.Content[3]))
@@ -219,7 +219,7 @@ func (t *terraformWriter) value(n *yaml.Node) string {
 	return "[" + strings.Join(parts, ", ") + "]"
 }
 
-var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+var plainName = pattern.New(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 // bare writes a string, or the reference alone if it is nothing else.
 func (t *terraformWriter) bare(s string) string {
@@ -264,10 +264,10 @@ func indented(policy []byte) (string, error) {
 	return "    " + strings.TrimSpace(b.String()), nil
 }
 
-var word = regexp.MustCompile(`[A-Z]+(?:[a-z0-9]+|$)|[A-Z]*[a-z0-9]+|[A-Z]+`)
+var word = pattern.New(`[A-Z]+(?:[a-z0-9]+|$)|[A-Z]*[a-z0-9]+|[A-Z]+`)
 
 // snake writes a name of the API as Terraform does: OKActions is ok_actions.
 func snake(name string) string {
 	name = strings.Replace(name, "OKActions", "OkActions", 1)
-	return strings.ToLower(strings.Join(word.FindAllString(name, -1), "_"))
+	return strings.ToLower(strings.Join(word().FindAllString(name, -1), "_"))
 }

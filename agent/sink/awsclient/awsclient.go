@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 
+	"github.com/enawatch/enawatch/agent/pattern"
 	"github.com/enawatch/enawatch/agent/sink"
 )
 
@@ -163,9 +163,9 @@ func (c *Client) options() []func(*config.LoadOptions) error {
 
 // Forms of what IAM takes (API_AssumeRole in the STS API reference).
 var (
-	roleARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,576}$`)
-	sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
-	externalID  = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`)
+	roleARN     = pattern.New(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,576}$`)
+	sessionName = pattern.New(`^[\w+=,.@-]{2,64}$`)
+	externalID  = pattern.New(`^[\w+=,.@:/-]{2,}$`)
 )
 
 // complete checks the options and fills in defaults.
@@ -173,18 +173,18 @@ func (o *Options) complete() error {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	if o.SessionName == "" {
-		o.SessionName = defaultSessionName
-	}
 	switch {
 	case o.Timeout < 0:
 		return fmt.Errorf("timeout %v: give a positive duration", o.Timeout)
-	case o.RoleARN != "" && !roleARN.MatchString(o.RoleARN):
+	case o.RoleARN != "" && !roleARN().MatchString(o.RoleARN):
 		return fmt.Errorf("role %q: give the ARN of an IAM role, as arn:aws:iam::123456789012:role/NAME", o.RoleARN)
-	case o.ExternalID != "" && (o.RoleARN == "" || !externalID.MatchString(o.ExternalID)):
+	case o.ExternalID != "" && (o.RoleARN == "" || !externalID().MatchString(o.ExternalID)):
 		return errors.New("external id: it needs a role to assume, and at least 2 letters, digits or any of _+=,.@:/-")
-	case !sessionName.MatchString(o.SessionName):
+	case o.SessionName != "" && !sessionName().MatchString(o.SessionName):
 		return fmt.Errorf("session name %q: it must be 2 to 64 letters, digits or any of _+=,.@-", o.SessionName)
+	}
+	if o.SessionName == "" {
+		o.SessionName = defaultSessionName
 	}
 	return o.checkEndpoint()
 }

@@ -1,12 +1,12 @@
 package prometheus
 
 import (
-	"regexp"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/pattern"
 )
 
 // host names the host once, for joins: Prometheus labels every series of a
@@ -192,14 +192,14 @@ func (p *page) showmax(i *metric.InterfaceState) {
 
 // odd matches what may not be in a name, and the underscores beside it, as
 // node_exporter's SanitizeMetricName does.
-var odd = regexp.MustCompile(`_*[^0-9A-Za-z_]+_*`)
+var odd = pattern.New(`_*[^0-9A-Za-z_]+_*`)
 
 // sanitised returns s with one underscore for each odd part. Names of the
 // driver have none.
 func sanitised(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return odd.ReplaceAllString(s, "_")
+			return odd().ReplaceAllString(s, "_")
 		}
 	}
 	return s

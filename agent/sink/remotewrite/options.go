@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/pattern"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/agent/sink/prometheus"
 )
@@ -103,7 +103,7 @@ const defaultMaxAge = time.Minute
 var errSimulated = errors.New("remote_write sink: a simulation is never pushed: remove the remote_write sink, or do not simulate")
 
 // ampHost is that of a workspace, with its region.
-var ampHost = regexp.MustCompile(`^aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)$`)
+var ampHost = pattern.New(`^aps-workspaces(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|api\.aws)$`)
 
 // complete checks the options and fills in defaults.
 func (o *Options) complete() error {
@@ -114,7 +114,7 @@ func (o *Options) complete() error {
 	case u.User != nil:
 		return errors.New("url: it holds a password, which would be logged: give it as username and password_file")
 	}
-	if amp := ampHost.FindStringSubmatch(u.Hostname()); amp != nil {
+	if amp := ampHost().FindStringSubmatch(u.Hostname()); amp != nil {
 		if o.Auth == "" {
 			o.Auth = SigV4
 		}

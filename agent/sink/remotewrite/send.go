@@ -9,11 +9,11 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/enawatch/enawatch/agent/pattern"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
 )
@@ -197,7 +197,7 @@ func secret(value, file string) (string, *sink.Error) {
 
 // Words by which receivers refuse a sample for its time, whatever the words
 // around them: Prometheus, Cortex, Mimir, Thanos, VictoriaMetrics.
-var untimely = regexp.MustCompile(`(?i)out.of.order|out.of.bounds|too.old|too.far.in.the.past|too.far.in.the.future|too.new`)
+var untimely = pattern.New(`(?i)out.of.order|out.of.bounds|too.old|too.far.in.the.past|too.far.in.the.future|too.new`)
 
 // classify says what an answer means that is no success.
 func (s *Sink) classify(a *answer, m *message) *sink.Error {
@@ -212,7 +212,7 @@ func (s *Sink) classify(a *answer, m *message) *sink.Error {
 		e.Kind = sink.TooLarge
 	case status == http.StatusBadRequest, status == http.StatusConflict, status == http.StatusUnprocessableEntity:
 		e.Kind = sink.Poisoned
-		if len(m.series) == 1 && untimely.MatchString(a.body) {
+		if len(m.series) == 1 && untimely().MatchString(a.body) {
 			s.overdue.note(m)
 			e.Kind = sink.TooOld
 		}
