@@ -51,6 +51,7 @@ type Delivery struct {
 	stop    context.CancelFunc // ends the call that is under way
 
 	mu        sync.Mutex
+	rested    func()            // called when nothing waits any more; nil if nobody asks
 	requests  map[string]uint64 // by result
 	delivered uint64            // data
 	ambiguous uint64            // data that may have arrived twice
@@ -106,6 +107,7 @@ func (d *Delivery) run(ctx context.Context) {
 	for ctx.Err() == nil && !d.leaving.Load() {
 		item, ok := d.queue.Oldest()
 		if !ok {
+			d.rest()
 			if !d.pause(d.queue.Wake(), -1) {
 				return
 			}
@@ -141,6 +143,21 @@ func (d *Delivery) run(ctx context.Context) {
 			}
 			closing = true // one last attempt
 		}
+	}
+}
+
+// OnRest has f called when everything was delivered that waited.
+func (d *Delivery) OnRest(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rested = f
+}
+
+func (d *Delivery) rest() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rested != nil {
+		d.rested()
 	}
 }
 

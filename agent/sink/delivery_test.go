@@ -316,7 +316,6 @@ func TestEndDoesNotWaitForBetterTimes(t *testing.T) {
 	})
 }
 
-// An answer that never came is counted, and the data are sent again.
 // A delivery that leaves lets the request end that is under way, begins none, and
 // the next one goes on with the queue: nothing is sent twice and nothing is in
 // doubt.
@@ -337,6 +336,7 @@ func TestLeave(t *testing.T) {
 			}
 			p.Delivery = NewDelivery(f, p.spool.Store.Queue(f.Name()), 0, slog.New(slog.NewTextHandler(&p.log, nil)))
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			if diff := cmp.Diff([]string{"a", "b", "c"}, f.asked); diff != "" {
 				t.Errorf("phase %v: in the end (-want +got)\n%s", phase, diff)
 			}
@@ -348,6 +348,7 @@ func TestLeave(t *testing.T) {
 	})
 }
 
+// An answer that never came is counted, and the data are sent again.
 func TestDoubtIsCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeSink{}
@@ -467,5 +468,21 @@ func TestTooOldIsDropped(t *testing.T) {
 		if n := p.self("enawatch_dropped_data_total", "too_old"); n != 3 {
 			t.Errorf("dropped %v, want 3", n)
 		}
+	})
+}
+
+// TestOnRest says that the delivery is at rest once for all that waited.
+func TestOnRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPost(t, t.TempDir(), &fakeSink{}, 0)
+		synctest.Wait()
+		rests := 0
+		p.OnRest(func() { rests++ })
+		p.commit(t, "a", "b", "c")
+		synctest.Wait()
+		if rests != 1 {
+			t.Errorf("at rest %d times, want 1", rests)
+		}
+		p.end(t, time.Second)
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/enawatch/enawatch/agent"
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/resident"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/agent/sink/cloudwatch"
@@ -40,6 +41,7 @@ type outputs struct {
 	pusher     *pusher                    // nil if off
 	file       *emf.File                  // nil if EMF goes elsewhere
 	kubernetes *kubernetes.Sink           // nil if off
+	memory     resident.Keeper            // gives back what a delivery needed
 
 	mu         sync.Mutex // guards what follows: /metrics is served before it is set
 	deliveries []*sink.Delivery
@@ -193,6 +195,8 @@ func maxBytes(cfg *config.Config) int64 { return int64(cfg.Spool.MaxMiB) << 20 }
 
 // start begins to deliver what waits, when it is known whose it is.
 func (o *outputs) start(r metric.Resource) {
+	o.memory.Report = func(err error) { o.log.Warn(err.Error()) }
+	o.memory.Done() // with the start
 	if o.spool == nil {
 		return
 	}
@@ -205,6 +209,9 @@ func (o *outputs) start(r metric.Resource) {
 	if o.pusher != nil {
 		s := o.pusher.sink
 		o.deliveries = append(o.deliveries, sink.NewDelivery(s, o.spool.Store.Queue(s.Name()), 0, o.log))
+	}
+	for _, d := range o.deliveries {
+		d.OnRest(o.memory.Done)
 	}
 }
 

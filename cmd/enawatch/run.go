@@ -15,6 +15,7 @@ import (
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/notify"
+	"github.com/enawatch/enawatch/agent/resident"
 )
 
 // grace is how long each step of the end may take: systemd and Kubernetes give
@@ -43,6 +44,8 @@ restart only, and so do flags and variables.`,
 			}
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
+			forget(c)
+			resident.Limit(os.Getenv)
 			again := func() (*config.Config, error) { return config.Load(path, os.Environ(), c.Flags()) }
 			return run(ctx, cfg, again, source, c.OutOrStdout(), c.ErrOrStderr())
 		},
@@ -51,6 +54,10 @@ restart only, and so do flags and variables.`,
 	source.flag(c)
 	return c
 }
+
+// forget lets go of the other commands and all their flags, which an agent would
+// hold for years.
+func forget(c *cobra.Command) { c.Root().RemoveCommand(c.Root().Commands()...) }
 
 // process is what lives as long as the program, whatever is configured.
 type process struct {

@@ -1,0 +1,124 @@
+// Package resident keeps small what this process holds of a host's memory, most
+// of which it needs only while it starts and for some seconds of each minute.
+package resident
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+// gcPercent is how much may be allocated, in percent of what is in use, until the
+// garbage collector runs. With some MiB in use and some hundred KiB allocated a
+// minute, it runs a few times an hour more, and the heap is a third smaller
+// (docs/footprint.md).
+const gcPercent = 25
+
+// Limit sets what the Go runtime takes. Variables that say otherwise win (GOGC,
+// GOMAXPROCS: package runtime).
+func Limit(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if getenv("GOMAXPROCS") == "" {
+		// There is never more to do than one processor does, and each that is
+		// allowed has its caches, its collector and threads that look for work.
+		runtime.GOMAXPROCS(1)
+	}
+}
+
+// GiveBack returns to the kernel what is free in the heap, and the pages of files
+// that are mapped: the program's own code and constants, and the state file. The
+// kernel has them in its cache and maps those that are used again, some hundred
+// KiB of twenty MiB. It takes a few milliseconds.
+func GiveBack() error {
+	debug.FreeOSMemory()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return fmt.Errorf("give back memory: %w", err)
+	}
+	for _, s := range clean(string(smaps)) {
+		if err := drop(s.from, s.to); err != nil {
+			return fmt.Errorf("give back memory: madvise: %w", err)
+		}
+	}
+	return nil
+}
+
+// span is a range of addresses.
+type span struct{ from, to uintptr }
+
+// clean lists the mappings whose every page is as in a file: this process can't
+// write to them, and none of their pages is its own (proc_pid_smaps(5)). What the
+// dynamic linker wrote to before it protected it, in a program that is not
+// static, would be lost.
+func clean(smaps string) (list []span) {
+	var mapping string
+	for line := range strings.Lines(smaps) {
+		switch {
+		case line[0] < 'A' || line[0] > 'Z': // as keys begin
+			mapping = line
+		case strings.HasPrefix(line, "Anonymous:"):
+			if s, ok := file(mapping); ok && strings.Fields(line)[1] == "0" {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
+}
+
+// file returns the addresses of a mapping if it is of a file, not to be written to.
+func file(mapping string) (s span, ok bool) {
+	fields := strings.Fields(mapping)
+	if len(fields) != 6 || fields[5][0] != '/' || strings.Contains(fields[1], "w") {
+		return s, false
+	}
+	_, err := fmt.Sscanf(fields[0], "%x-%x", &s.from, &s.to)
+	return s, err == nil
+}
+
+// pause is the shortest time between two times that memory is given back, and
+// calm how long after the work: what belongs together ends together.
+const (
+	pause = 50 * time.Second
+	calm  = time.Second
+)
+
+// Keeper calls GiveBack when work is done, not too often. The zero Keeper is ready.
+type Keeper struct {
+	mu      sync.Mutex
+	pending bool
+	last    time.Time
+	// Report is told what went wrong, once.
+	Report func(error)
+	give   func() error // GiveBack if nil
+}
+
+// Done says that some work is done, which may have left garbage.
+func (k *Keeper) Done() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pending {
+		return
+	}
+	k.pending = true
+	time.AfterFunc(max(calm, pause-time.Since(k.last)), k.giveBack)
+}
+
+func (k *Keeper) giveBack() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pending, k.last = false, time.Now()
+	give := k.give
+	if give == nil {
+		give = GiveBack
+	}
+	if err := give(); err != nil && k.Report != nil {
+		k.Report(err)
+		k.Report = nil
+	}
+}

@@ -1,0 +1,132 @@
+package resident
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// TestGiveBack maps a file, reads it, and gives back: the kernel holds no page
+// of it for this process any more, and what it reads then is what it was.
+func TestGiveBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mapped")
+	content := bytes.Repeat([]byte("enawatch"), 1<<17)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	mapped, err := unix.Mmap(int(f.Fd()), 0, len(content), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(mapped)
+	if !bytes.Equal(mapped, content) {
+		t.Fatal("the mapping is not the file")
+	}
+	if kib := residentKiB(t, path); kib != 1024 {
+		t.Fatalf("%d KiB resident after reading, want 1024", kib)
+	}
+	if err := GiveBack(); err != nil {
+		t.Fatal(err)
+	}
+	if kib := residentKiB(t, path); kib != 0 {
+		t.Errorf("%d KiB resident after giving back", kib)
+	}
+	if !bytes.Equal(mapped, content) {
+		t.Error("giving back changed what was read")
+	}
+}
+
+// residentKiB returns how much of a mapped file this process has in memory.
+func residentKiB(t *testing.T, path string) (kib int) {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(smaps), path+"\n")
+	if !ok {
+		t.Fatalf("%s is not mapped", path)
+	}
+	_, after, _ = strings.Cut(after, "\nRss:")
+	if _, err := fmt.Sscan(after, &kib); err != nil {
+		t.Fatal(err)
+	}
+	return kib
+}
+
+func TestClean(t *testing.T) {
+	const smaps = `00400000-00c8d000 r-xp 00000000 fe:00 1310 /usr/bin/enawatch
+Size:               8756 kB
+Rss:                5648 kB
+Anonymous:             0 kB
+VmFlags: rd ex mr mw me
+00c8d000-01570000 r--p 0088d000 fe:00 1310 /usr/bin/enawatch
+Anonymous:             0 kB
+01570000-015ed000 rw-p 01170000 fe:00 1310 /usr/bin/enawatch
+Anonymous:             0 kB
+015ed000-0163f000 rw-p 00000000 00:00 0 
+Anonymous:             0 kB
+7f0000000000-7f0000004000 r--p 00000000 fe:00 77 /lib/libc.so.6
+Anonymous:             8 kB
+7f9e00000000-7f9e00010000 r--s 00000000 fe:00 99 /var/lib/enawatch/enawatch.db
+Anonymous:             0 kB
+7ffc1000-7ffc3000 r-xp 00000000 00:00 0 [vdso]
+Anonymous:             0 kB
+`
+	want := []span{{0x400000, 0xc8d000}, {0xc8d000, 0x1570000}, {0x7f9e00000000, 0x7f9e00010000}}
+	if diff := cmp.Diff(want, clean(smaps), cmp.AllowUnexported(span{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestKeeper works without a break for five minutes, then once: memory is given
+// back a second after work ended, at most every fifty seconds while it does not.
+func TestKeeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var at []time.Duration
+		reports := 0
+		k := Keeper{
+			give:   func() error { at = append(at, time.Since(began)); return errors.New("no /proc") },
+			Report: func(error) { reports++ },
+		}
+		for range 300 {
+			k.Done()
+			time.Sleep(time.Second)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		for i, d := range at {
+			if want := calm + time.Duration(i)*(pause+time.Second); d > want || i > 0 && d-at[i-1] < pause {
+				t.Errorf("given back at %v, want every 50 s", at)
+			}
+		}
+		n := len(at)
+		if n != 7 {
+			t.Errorf("given back %d times in five minutes, want 7", n)
+		}
+		k.Done()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if diff := cmp.Diff(15*time.Minute+calm, at[len(at)-1]); diff != "" || len(at) != n+1 {
+			t.Errorf("%d times after one piece of work, the last at (-want +got):\n%s", len(at)-n, diff)
+		}
+		if reports != 1 {
+			t.Errorf("%d reports of one fault", reports)
+		}
+	})
+}
