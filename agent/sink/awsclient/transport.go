@@ -1,6 +1,7 @@
 package awsclient
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -40,6 +41,8 @@ func newHTTPClient(o *Options) (*awshttp.BuildableClient, error) {
 	return client.WithTransportOptions(func(t *http.Transport) { // TLS 1.2 or newer is its default
 		t.Proxy = Proxy
 		t.TLSClientConfig.RootCAs = roots
+		// A handshake that goes on with the last session checks no certificates.
+		t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(2)
 		t.IdleConnTimeout = idleTimeout
 		// HTTP/2 would cost memory and gain nothing for one request a minute.
 		t.ForceAttemptHTTP2 = false
