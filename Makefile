@@ -14,10 +14,10 @@ IMAGE    := localhost/enawatch:$(subst +,-,$(subst ~,-,$(VERSION)))
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-beds lint generate generate-bpf bench binaries deb rpm image packages clean
+.PHONY: help build run test test-beds lint generate generate-bpf bench bench-host generate-bench binaries deb rpm image packages clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/enawatch, one static binary
 	@CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/enawatch ./cmd/enawatch
@@ -40,6 +40,7 @@ test-beds: ## Run the binary against real systems (as root; builds Prometheus, C
 lint: ## Check formatting, go vet, staticcheck and shell scripts
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt these: $$unformatted"; exit 1; }
 	go vet -tags beds ./...
+	go vet -tags footprint ./cmd/enawatch
 	go run $(STATICCHECK) -tags beds ./...
 	shellcheck $$(git grep -lE '^#!/(usr/)?bin/(env )?(ba)?sh' | grep -v /testdata/)
 
@@ -54,6 +55,15 @@ generate-bpf: ## Compile the eBPF programs, which are committed (needs clang 14 
 
 bench: ## Benchmark the hot path, beside safchain/ethtool (as root)
 	$(AS_ROOT) go test -run '^$$' -bench . ./agent/ena ./agent/delta ./agent/window ./agent/sink/...
+
+FOOTPRINT := go run ./test/footprint
+bench-host: ## Measure the agent beside its peers on this host, and print the table (as root, 5 minutes)
+	@test/packages bench
+	$(AS_ROOT) $(FOOTPRINT)
+
+generate-bench: ## The same, written into docs/footprint.md
+	@test/packages bench
+	$(AS_ROOT) $(FOOTPRINT) -write docs/footprint.md
 
 binaries:
 	@for arch in $(ARCHES); do \

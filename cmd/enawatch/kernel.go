@@ -31,7 +31,7 @@ func (s *kernelSource) simulated() bool { return s.scenario != "" }
 // open returns the kernel. A simulated one is announced loudly.
 func (s *kernelSource) open(log *slog.Logger) (ena.Kernel, error) {
 	if !s.simulated() {
-		return ena.NewKernel()
+		return hostKernel()
 	}
 	scenario, err := simulate.Load(s.scenario)
 	if err != nil {
