@@ -167,7 +167,7 @@ func TestFindFails(t *testing.T) {
 		asks  int
 		took  time.Duration
 	}{
-		{"black hole", hang, "IMDS does not answer (imds: no HTTP within 1s): " + silent, ErrNoAnswer, 1, time.Second},
+		{"black hole", hang, "IMDS does not answer (imds: it takes the connection and sends no token within 1s): " + silent, ErrNoAnswer, 1, time.Second},
 		{"hang after the token", onGet(hang), "IMDS does not answer (imds: no HTTP within 1s): " + silent, ErrNoAnswer, 2, time.Second},
 		{"dropped", drop, "IMDS does not answer (imds: no HTTP within 1s): " + silent, ErrNoAnswer, 1, 0},
 		{"throttled", onGet(status(429)), "IMDS does not answer (imds: HTTP 429): " + silent, ErrNoAnswer, 2, 0},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -47,10 +48,10 @@ type client struct {
 // newClient asks at endpoint, and nowhere else: no proxy, no redirect. Requests
 // without a token (IMDSv1) are never made.
 func newClient(endpoint *url.URL, transport http.RoundTripper) *client {
-	d := &door{http.Client{
+	d := &door{http: http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, 0, nil}
+	}}
 	return &client{door: d, host: endpoint.Host, api: imds.New(imds.Options{
 		Endpoint:          endpoint.String(),
 		HTTPClient:        d,
@@ -72,6 +73,9 @@ type door struct {
 	http   http.Client
 	status int
 	err    error
+	// connected is true if the last request had a connection to go out by, and
+	// token if it asked for a token.
+	connected, token bool
 }
 
 // Do sends a request without its body, which is empty: smithy-go v1.28.8 lets
@@ -79,8 +83,9 @@ type door struct {
 // the connection while the answer comes in.
 func (d *door) Do(r *http.Request) (*http.Response, error) {
 	r.Body = nil
-	d.status = 0
-	resp, err := d.http.Do(r)
+	d.status, d.connected, d.token = 0, false, r.Method == http.MethodPut
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { d.connected = true }}
+	resp, err := d.http.Do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 	if d.err = err; err != nil {
 		return nil, err
 	}
@@ -112,7 +117,7 @@ func (c *client) call(ctx context.Context, f func(context.Context) error) error 
 	case errors.Is(broken, errTooLong):
 		return c.fault(errAlien, fmt.Sprintf("over %d bytes", maxAnswer))
 	case broken != nil || ctx.Err() != nil:
-		return c.fault(ErrNoAnswer, why(broken))
+		return c.fault(ErrNoAnswer, c.door.why(broken))
 	case status == http.StatusTooManyRequests || status >= http.StatusInternalServerError:
 		return c.fault(ErrNoAnswer, answer)
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
@@ -123,6 +128,17 @@ func (c *client) call(ctx context.Context, f func(context.Context) error) error 
 	return c.fault(errAlien, answer)
 }
 
+// Fault is what is wrong with IMDS. Its text is that of Err and the remedy.
+type Fault struct {
+	Err    error
+	Remedy string
+}
+
+func (f *Fault) Error() string { return f.Err.Error() + ": " + f.Remedy }
+
+// Unwrap returns what is wrong.
+func (f *Fault) Unwrap() error { return f.Err }
+
 var remedies = map[error]string{
 	ErrNoAnswer: "in a pod set hostNetwork or raise the hop limit to 2",
 	ErrOff:      "set its HttpEndpoint to enabled",
@@ -130,15 +146,22 @@ var remedies = map[error]string{
 }
 
 func (c *client) fault(kind error, detail string) error {
-	return fmt.Errorf("%w (%s: %s): %s, or set identity.instance_id and identity.mode: static",
-		kind, c.host, detail, remedies[kind])
+	return &Fault{fmt.Errorf("%w (%s: %s)", kind, c.host, detail), remedies[kind] + ", or set identity.instance_id and identity.mode: static"}
 }
 
-// why says in a few words what broke a request, without a word of the answer.
-func why(err error) string {
+// why says in a few words what broke the last request, without a word of the
+// answer. The hop limit holds for answers to the request for a token alone, so
+// that connections are made all the same (EC2 user guide, "Configure the Instance
+// Metadata Service options").
+func (d *door) why(err error) string {
 	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	switch timeout := errors.Is(err, context.DeadlineExceeded); {
+	case errors.As(err, &errno):
 		return errno.Error()
+	case timeout && !d.connected:
+		return fmt.Sprintf("no connection within %s", callLimit)
+	case timeout && d.token:
+		return fmt.Sprintf("it takes the connection and sends no token within %s", callLimit)
 	}
 	return fmt.Sprintf("no HTTP within %s", callLimit)
 }
@@ -160,26 +183,32 @@ func (c *client) get(ctx context.Context, path string) (string, error) {
 	return strings.TrimSpace(string(value)), err
 }
 
-// describe asks for everything about the host, in three requests besides the
-// token and one for each tag that is wanted. After an error, the host is what
-// was known by then.
-func (c *client) describe(ctx context.Context) (h Host, err error) {
+// document asks for the instance's identity document, in one request besides the
+// token.
+func (c *client) document(ctx context.Context) (Host, error) {
 	var d imds.InstanceIdentityDocument
-	if err = c.call(ctx, func(ctx context.Context) error {
+	err := c.call(ctx, func(ctx context.Context) error {
 		out, err := c.api.GetInstanceIdentityDocument(ctx, nil)
 		if err == nil {
 			d = out.InstanceIdentityDocument
 		}
 		return err
-	}); errors.Is(err, errNotFound) {
+	})
+	if errors.Is(err, errNotFound) {
 		err = c.fault(errAlien, "HTTP 404")
 	}
-	if err != nil {
-		return h, err
-	}
-	h = Host{
+	return Host{
 		InstanceID: d.InstanceID, InstanceType: d.InstanceType, Region: d.Region,
 		Zone: d.AvailabilityZone, AccountID: d.AccountID, ImageID: d.ImageID,
+	}, err
+}
+
+// describe asks for everything about the host, in three requests besides the
+// token and one for each tag that is wanted. After an error, the host is what
+// was known by then.
+func (c *client) describe(ctx context.Context) (h Host, err error) {
+	if h, err = c.document(ctx); err != nil {
+		return h, err
 	}
 	if h.ZoneID, err = c.get(ctx, "placement/availability-zone-id"); err != nil {
 		return h, err

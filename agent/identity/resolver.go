@@ -168,6 +168,24 @@ func (r *Resolver) Find(ctx context.Context, macs ...string) (Host, []ENI, []err
 	return host, u.ENIs, errs
 }
 
+// Ask returns what is known of the host when IMDS was asked for the identity
+// document alone, which is two requests, or asked nothing; asked is false if it
+// is not to be asked. Errors are as of Find. Ask is for a resolver that nothing
+// else is called of.
+func (r *Resolver) Ask(ctx context.Context) (host Host, asked bool, errs []error) {
+	errs = r.errs
+	if asked = r.client != nil; asked {
+		defer r.client.door.http.CloseIdleConnections()
+		h, err := r.client.document(ctx)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		errs = append(errs, h.strip(IMDS)...)
+		r.imds.fill(h, IMDS)
+	}
+	return r.host(), asked, errs
+}
+
 // Resolve has Run find out about the interfaces with the given MACs. It does
 // not block.
 func (r *Resolver) Resolve(macs ...string) {

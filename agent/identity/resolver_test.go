@@ -220,7 +220,7 @@ func TestRunGivesUpSilentIMDS(t *testing.T) {
 		g := start(t, f, mac1)
 		f.asked()
 		pass(24 * time.Hour)
-		const why = "IMDS does not answer (imds: no HTTP within 1s): in a pod set hostNetwork or raise the hop limit to 2, " +
+		const why = "IMDS does not answer (imds: it takes the connection and sends no token within 1s): in a pod set hostNetwork or raise the hop limit to 2, " +
 			"or set identity.instance_id and identity.mode: static"
 		g.check(step{at: (303 + 10) * time.Second, errs: []string{ // each of 10 rounds takes 1 s
 			"give up asking who this host is: " + why,

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -172,7 +173,7 @@ func classify(err error) error {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return ErrInUse
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum),
-		errors.Is(err, bolterrors.ErrInvalidMapping):
+		errors.Is(err, bolterrors.ErrInvalidMapping), strings.HasPrefix(err.Error(), "file size too small"): // db.go, mmap: no error of its own
 		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	return fmt.Errorf("open the state file: %w", err)

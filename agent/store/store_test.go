@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -130,6 +131,38 @@ func TestSecondAgentIsRefused(t *testing.T) {
 	}
 }
 
+func TestInspect(t *testing.T) {
+	b := newBed(t)
+	if _, _, err := Inspect(b.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: %v, want ErrNotExist", err)
+	}
+	s := b.open(t, nil)
+	s.Queue("cw")
+	s.Queue("rw")
+	for i := range 3 {
+		commit(t, s, items(b.item(i)))
+	}
+	if _, _, err := Inspect(b.dir); !errors.Is(err, ErrInUse) {
+		t.Errorf("of an agent that runs: %v, want ErrInUse", err)
+	}
+	oldest, _ := s.Queue("cw").Oldest()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, _, err := Inspect(b.dir)
+	want := []Waiting{{Sink: "cw", Items: 3, Bytes: 3 * (6 + itemHeader), Oldest: oldest.At}, {Sink: "rw"}}
+	if diff := cmp.Diff(want, list); diff != "" || err != nil {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+	if after, err := os.ReadFile(s.path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was changed: %v", err)
+	}
+}
+
 func TestBrokenFileIsSetAside(t *testing.T) {
 	good := func(t *testing.T) []byte {
 		b := newBed(t)
@@ -162,6 +195,7 @@ func TestBrokenFileIsSetAside(t *testing.T) {
 	}{
 		{"text", func(*testing.T) []byte { return bytes.Repeat([]byte("this is no database\n"), 1000) }},
 		{"torn", func(t *testing.T) []byte { c := good(t); return c[:len(c)/2] }},
+		{"torn in its first pages", func(t *testing.T) []byte { return good(t)[:5000] }},
 		{"torn to its first pages", func(t *testing.T) []byte { return good(t)[:8192] }},
 		{"zeros in the middle", func(t *testing.T) []byte {
 			c := good(t)
@@ -183,6 +217,9 @@ func TestBrokenFileIsSetAside(t *testing.T) {
 			path := statePath(b.dir)
 			if err := os.WriteFile(path, tt.content(t), 0o600); err != nil {
 				t.Fatal(err)
+			}
+			if _, _, err := Inspect(b.dir); !errors.Is(err, ErrBroken) {
+				t.Errorf("to inspect it gives %v, want ErrBroken", err)
 			}
 			s := b.open(t, nil)
 			defer s.Close()

@@ -129,17 +129,38 @@ func prepareFlag(f *pflag.Flag) {
 	}
 }
 
+// exitTexts say what exit codes mean, by command and code.
+var exitTexts = map[string][4]string{
+	"enawatch": {
+		"Done.", exitFailed: "Something failed; of once, a reading that can't be believed; of doctor, a check.",
+		exitUsage: "Bad configuration, options or arguments: nothing was started.", exitNoInterface: "Of once and top --once: this host has no ENA interface.",
+	},
+	"enawatch doctor": {
+		"Nothing failed; there may be warnings.", exitFailed: "A check failed: something keeps counters from where they should go.",
+		exitUsage: "Bad options or arguments. A fault in the configuration is a check that failed.",
+	},
+	"enawatch once": {
+		"Every reading is valid.", exitFailed: "A reading can't be believed, or the kernel can't be asked.",
+		exitUsage: "Bad options or arguments.", exitNoInterface: "This host has no ENA interface.",
+	},
+	"enawatch top": {
+		"Done.", exitFailed: "The agent can't be asked, or the kernel.",
+		exitUsage: "Bad options or arguments, or no terminal and not --once.", exitNoInterface: "With --once: this host has no ENA interface.",
+	},
+}
+
 // sections are what a page has and cobra/doc does not know.
 func sections(c *cobra.Command) string {
 	var page strings.Builder
 	section := func(title string) { fmt.Fprintf(&page, ".SH %s\n", title) }
 	item := func(term, text string) { fmt.Fprintf(&page, ".TP\n\\fB%s\\fP\n%s\n\n", term, text) }
-	if !c.HasParent() {
+	if texts, ok := exitTexts[c.CommandPath()]; ok {
 		section("EXIT STATUS")
-		item("0", "Done.")
-		item(strconv.Itoa(exitFailed), "Something failed; of once, a reading that can't be believed.")
-		item(strconv.Itoa(exitUsage), "Bad configuration, options or arguments: nothing was started.")
-		item(strconv.Itoa(exitNoInterface), "Of once: this host has no ENA interface.")
+		for code, text := range texts {
+			if text != "" {
+				item(strconv.Itoa(code), text)
+			}
+		}
 	}
 	if c.Flags().Lookup("config") != nil {
 		section("ENVIRONMENT")

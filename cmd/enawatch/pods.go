@@ -14,9 +14,13 @@ import (
 // podFinder finds out which pods are on which interface, or is nil.
 type podFinder struct{ finder *pods.Finder }
 
+// inPod reports whether this is a pod of Kubernetes.
+func inPod() bool {
+	return os.Getenv("KUBERNETES_SERVICE_HOST") != "" || os.Getenv("NODE_NAME") != ""
+}
+
 func newPods(cfg config.Kubernetes, simulated bool, log *slog.Logger) *podFinder {
-	inPod := os.Getenv("KUBERNETES_SERVICE_HOST") != "" || os.Getenv("NODE_NAME") != ""
-	if simulated || cfg.Pods == "off" || cfg.Pods == "auto" && !inPod {
+	if simulated || cfg.Pods == "off" || cfg.Pods == "auto" && !inPod() {
 		return nil
 	}
 	return &podFinder{pods.New(cfg.Introspection, log)}
