@@ -18,7 +18,7 @@ func Configuration(cfg *config.Config, faulty error) []Check {
 			faults = e.Faults
 		}
 		for _, fault := range faults {
-			checks = append(checks, Check{name, Failed, fault, "mend it: the agent does not start with it, and destinations were not checked"})
+			checks = append(checks, Check{name, Failed, fault, "mend it: the agent does not start with it; destinations and spool were not checked"})
 		}
 		return checks
 	}

@@ -19,6 +19,15 @@ const inNamespace = "ENAWATCH_TEST_OUTSIDE_NAMESPACE"
 // TestRealAddress finds IMDS at its real addresses with default options. It
 // runs itself again in a network namespace that ends with the process.
 func TestRealAddress(t *testing.T) {
+	if inOwnNamespace(t) {
+		findAtRealAddress(t)
+	}
+}
+
+// inOwnNamespace reports whether this is the run in a namespace; if not, it makes
+// one.
+func inOwnNamespace(t *testing.T) bool {
+	t.Helper()
 	here, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
 		t.Fatal(err)
@@ -26,15 +35,15 @@ func TestRealAddress(t *testing.T) {
 	switch outside := os.Getenv(inNamespace); outside {
 	case "":
 		rerunInNamespace(t, here)
+		return false
 	case here:
 		t.Fatal("this is no namespace of its own")
-	default:
-		findAtRealAddress(t)
 	}
+	return true
 }
 
 func rerunInNamespace(t *testing.T, here string) {
-	c := exec.Command("/proc/self/exe", "-test.run=^TestRealAddress$", "-test.count=1")
+	c := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.count=1")
 	c.Env = []string{
 		inNamespace + "=" + here, "PATH=" + os.Getenv("PATH"),
 		// The metadata service must not be asked through a proxy.

@@ -178,7 +178,15 @@ func (d *deployment) carryOut(c *cobra.Command, a *account.Account, r *report) e
 
 // open makes the account from configuration and flags.
 func (d *deployment) open(c *cobra.Command, cfg *config.Config) (*account.Account, error) {
-	o := account.Options{AWS: awsclient.Options{Region: d.region, DisableIMDS: cfg.Identity.Mode == "static"}, Progress: progress(c.ErrOrStderr())}
+	o := accountOptions(cfg, d.region)
+	o.Progress = progress(c.ErrOrStderr())
+	return account.Open(c.Context(), o)
+}
+
+// accountOptions says where the account is that the configuration publishes to,
+// in region if that is not "".
+func accountOptions(cfg *config.Config, region string) account.Options {
+	o := account.Options{AWS: awsclient.Options{Region: region, DisableIMDS: cfg.Identity.Mode == "static"}}
 	if s := cfg.Sinks.CloudWatch; s != nil {
 		o.AWS.Endpoint, o.AWS.FIPS, o.AWS.DualStack, o.AWS.CAFile = s.Endpoint, s.FIPS, s.DualStack, s.CAFile
 		if o.AWS.Region == "" {
@@ -188,7 +196,7 @@ func (d *deployment) open(c *cobra.Command, cfg *config.Config) (*account.Accoun
 	if s := cfg.Sinks.EMF; s != nil {
 		o.LogsEndpoint = s.Endpoint
 	}
-	return account.Open(c.Context(), o)
+	return o
 }
 
 // warn says what would be surprising later.

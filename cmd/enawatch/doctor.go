@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,23 +28,26 @@ import (
 const doctorLimit = 10 * time.Second
 
 func doctorCommand() *cobra.Command {
-	var path, url string
+	var path, url, set string
 	var asJSON bool
 	var source kernelSource
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find what keeps counters from where they should go",
 		Long: `Check everything that keeps counters from where they should go: the configuration,
-this host's ENA interfaces and their drivers, IMDS, the agent that runs here, what
-it says of each destination, and what waits in its state file. Each line is ok,
-warning or failed, with what to do.
+this host's ENA interfaces and their drivers, IMDS, credentials and whose they are,
+each destination and whether it takes what the agent sends, this host's clock, the
+agent that runs here and what it says of each destination, what waits in its state
+file, the alarms, and DNS on a Kubernetes node. Each line is ok, warning or failed,
+with what to do.
 
 It uses the configuration that run would use, and the environment that it is
 started in: of a packaged service, have the shell read /etc/enawatch/env first. It
-changes nothing, and takes at most ten seconds.`,
+changes nothing, and takes some ten seconds at most. Destinations are asked by
+requests that store nothing: data of 1970, or none.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			e := examination{url: url, source: source}
+			e := examination{url: url, set: set, now: time.Now}
 			e.cfg, e.faulty = config.Load(path, os.Environ(), c.Flags())
 			if e.cfg == nil {
 				e.cfg = config.Default()
@@ -57,6 +62,7 @@ changes nothing, and takes at most ten seconds.`,
 		},
 	}
 	c.Flags().StringVar(&url, "url", "", "`URL` of the agent's listener, if it is not that of the configuration")
+	c.Flags().StringVar(&set, "name", "enawatch", "name of the set of alarms, as of enawatch alarms")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	source.flag(c)
 	configFlags(c, &path)
@@ -68,8 +74,9 @@ type examination struct {
 	cfg    *config.Config
 	faulty error // what is wrong with the configuration, for which cfg is the default one
 	url    string
-	source kernelSource
+	set    string // of alarms
 	kernel ena.Kernel
+	now    func() time.Time
 }
 
 // errUnwell says that a check failed.
@@ -80,6 +87,8 @@ func (e *examination) report(ctx context.Context, w io.Writer, asJSON bool) erro
 	r := &doctor.Report{W: w, Color: isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 	if f, ok := w.(*os.File); ok && isTerminal(w) {
 		r.Width, _, _ = term.GetSize(int(f.Fd()))
+	} else if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil {
+		r.Width = max(0, columns)
 	}
 	doctor.Run(ctx, doctorLimit, e.parts(ctx), func(checks []doctor.Check) {
 		all = append(all, checks...)
@@ -111,10 +120,19 @@ func (e *examination) parts(ctx context.Context) []doctor.Part {
 		errs  []error
 	}
 	host := sync.OnceValue(func() (s self) {
+		ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+		defer cancel()
 		s.host, s.asked, s.errs = who.resolver.Ask(ctx)
+		who.host = s.host
 		return s
 	})
 	agent := sync.OnceValues(func() (*live.Document, error) { return agentFeed(e.listener()).next(ctx) })
+	destinations := sync.OnceValue(func() []doctor.Check {
+		ctx, cancel := context.WithTimeout(ctx, doctorLimit)
+		defer cancel()
+		host() // its region, and that IMDS does not answer
+		return e.destinations(ctx, who)
+	})
 	readings := sync.OnceValues(func() ([]doctor.Reading, error) { return readAll(e.kernel) })
 	return []doctor.Part{
 		{Name: "configuration", Run: func(context.Context) []doctor.Check { return doctor.Configuration(e.cfg, e.faulty) }},
@@ -126,14 +144,39 @@ func (e *examination) parts(ctx context.Context) []doctor.Part {
 			s := host()
 			return doctor.Host(s.host, s.asked, s.errs, inPod())
 		}},
+		{Name: "destinations", Run: func(context.Context) []doctor.Check {
+			if e.faulty != nil {
+				return nil
+			}
+			return destinations()
+		}},
 		{Name: "agent", Run: func(context.Context) []doctor.Check {
 			d, err := agent()
-			return doctor.Agent(d, err, version, time.Now())
+			return doctor.Agent(d, err, version, e.now())
 		}},
 		{Name: "spool", Run: func(context.Context) []doctor.Check {
+			if e.faulty != nil {
+				return nil
+			}
 			d, _ := agent()
 			bounds := doctor.Bounds{MaxBytes: int64(e.cfg.Spool.MaxMiB) << 20, MaxAge: e.cfg.Spool.MaxAge}
-			return doctor.Spool(e.cfg.StateDir, bounds, d, time.Now())
+			return doctor.Spool(e.cfg.StateDir, bounds, d, e.now())
+		}},
+		{Name: "alarms", Run: func(ctx context.Context) []doctor.Check {
+			if e.faulty != nil {
+				return nil
+			}
+			for _, c := range destinations() { // one of which has said then why alarms can't be read either
+				if c.Level == doctor.Failed && (c.Name == "clock" || c.Name == "endpoint cloudwatch" || strings.HasPrefix(c.Name, "credentials") || strings.HasPrefix(c.Name, "destination")) {
+					return nil
+				}
+			}
+			return e.alarms(ctx, who)
+		}},
+		{Name: "dns", Run: func(context.Context) []doctor.Check {
+			list, _ := readings()
+			d, _ := agent()
+			return doctor.DNS(list, d, resolv(), inPod())
 		}},
 	}
 }

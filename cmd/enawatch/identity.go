@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/enawatch/enawatch/agent"
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/ena"
@@ -22,6 +24,8 @@ type whoami struct {
 	fixed     []metric.Dimension
 	simulated bool
 	log       *slog.Logger
+	// credentials replace the SDK's chain in all sinks, unless they are nil.
+	credentials aws.CredentialsProvider
 
 	mu       sync.Mutex
 	host     identity.Host

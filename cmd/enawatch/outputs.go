@@ -153,7 +153,7 @@ func (o *outputs) openEMF(who *whoami, stdout io.Writer) (sink.Sink, error) {
 		Logs: emf.LogsOptions{
 			Account: awsclient.Options{
 				Region: c.Region, FindRegion: who.region, Endpoint: c.Endpoint, FIPS: c.FIPS, DualStack: c.DualStack,
-				RoleARN: c.RoleARN, ExternalID: c.ExternalID, CAFile: c.CAFile, DisableIMDS: o.cfg.Identity.Mode == "static",
+				RoleARN: c.RoleARN, ExternalID: c.ExternalID, CAFile: c.CAFile, DisableIMDS: o.cfg.Identity.Mode == "static", Credentials: who.credentials,
 			},
 			Retention: c.Retention, Entity: c.Entity,
 			Host: func() emf.Host {
@@ -174,7 +174,7 @@ func newCloudWatch(cfg *config.Config, who *whoami, log *slog.Logger) (*cloudwat
 		RoleARN: c.RoleARN, ExternalID: c.ExternalID, CAFile: c.CAFile,
 		Resolution: c.StorageResolution, PerInterface: c.PerInterface, Rollups: c.Rollups, CompatCWAgent: c.Compat == "cwagent", CWAgentDimensions: c.CWAgentDimensions,
 		Entity: c.Entity, MaxSeries: c.MaxSeries, Host: who.cloudWatchHost,
-		Simulated: who.simulated, DisableIMDS: cfg.Identity.Mode == "static", Log: log,
+		Simulated: who.simulated, DisableIMDS: cfg.Identity.Mode == "static", Credentials: who.credentials, Log: log,
 	})
 }
 
@@ -184,7 +184,7 @@ func newOTLP(cfg *config.Config, who *whoami, log *slog.Logger) (*otlp.Sink, err
 		Endpoint: c.Endpoint, Headers: c.Headers, SigV4: c.SigV4, Plain: c.Compression == "none",
 		Account: awsclient.Options{
 			CAFile: c.CAFile, Timeout: c.Timeout, Region: c.Region, FindRegion: who.region, FIPS: c.FIPS, DualStack: c.DualStack,
-			RoleARN: c.RoleARN, ExternalID: c.ExternalID, DisableIMDS: cfg.Identity.Mode == "static",
+			RoleARN: c.RoleARN, ExternalID: c.ExternalID, DisableIMDS: cfg.Identity.Mode == "static", Credentials: who.credentials,
 		},
 		Temporality: otlp.Temporality(c.Temporality), Distribution: otlp.Distribution(c.Distribution), PerInterface: c.PerInterface,
 		Host: who.otlpHost, Version: version, Simulated: who.simulated, Log: log,

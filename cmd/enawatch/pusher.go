@@ -87,8 +87,8 @@ func newRemoteWrite(cfg *config.Config, who *whoami) (*remotewrite.Sink, error) 
 	}
 	return remotewrite.New(remotewrite.Options{
 		URL: c.URL, Auth: auth, Region: c.Region, FindRegion: who.region, RoleARN: c.RoleARN, ExternalID: c.ExternalID,
-		DisableIMDS: cfg.Identity.Mode == "static",
-		User:        c.Username, Password: c.Password, PasswordFile: c.PasswordFile, Token: c.BearerToken, TokenFile: c.BearerTokenFile,
+		DisableIMDS: cfg.Identity.Mode == "static", Credentials: who.credentials,
+		User: c.Username, Password: c.Password, PasswordFile: c.PasswordFile, Token: c.BearerToken, TokenFile: c.BearerTokenFile,
 		CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Headers: c.Headers, Version: protocol,
 		Names: c.Names, Want: c.Match, Self: c.Self, ExternalLabels: c.ExternalLabels,
 		Host: func() remotewrite.Host {

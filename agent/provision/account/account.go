@@ -22,11 +22,11 @@ import (
 // of an account and region, others' included (User Guide, "CloudWatch quotas").
 const interval = 400 * time.Millisecond
 
-// attempts is how often a call is tried that the service could not take, and
-// patience how long the first pause is; each later one is twice as long.
+// defaultAttempts is how often a call is tried that the service could not take,
+// and patience how long the first pause is; each later one is twice as long.
 const (
-	attempts = 6
-	patience = 2 * time.Second
+	defaultAttempts = 6
+	patience        = 2 * time.Second
 )
 
 // Clock tells the time and waits.
@@ -60,6 +60,9 @@ type Options struct {
 	AWS awsclient.Options
 	// LogsEndpoint is the URL of CloudWatch Logs, if it is not the region's own.
 	LogsEndpoint string
+	// Attempts is how often a call is tried that the service could not take, 6 if
+	// it is 0.
+	Attempts int
 	// Clock is SystemClock if nil.
 	Clock Clock
 	// Progress is told what is being done, before it is; it may be nil.
@@ -81,6 +84,9 @@ type Account struct {
 func Open(ctx context.Context, o Options) (*Account, error) {
 	if o.Clock == nil {
 		o.Clock = SystemClock{}
+	}
+	if o.Attempts == 0 {
+		o.Attempts = defaultAttempts
 	}
 	if o.Progress == nil {
 		o.Progress = func(int, int, string) {}
@@ -138,7 +144,7 @@ func (a *Account) call(ctx context.Context, operation string, f func(http awscli
 		}
 		permission := "give the identity that calls the action " + service + operation + " (deploy/iam/apply.json)"
 		e := x.Classify(err, operation, permission, credentials)
-		if attempt == attempts || ctx.Err() != nil || e.Kind != sink.Throttled && e.Kind != sink.Transient {
+		if attempt == a.o.Attempts || ctx.Err() != nil || e.Kind != sink.Throttled && e.Kind != sink.Transient {
 			return explain(e)
 		}
 		if err := a.o.Clock.Sleep(ctx, max(pause, e.RetryAfter)); err != nil {

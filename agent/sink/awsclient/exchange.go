@@ -25,6 +25,9 @@ type Exchange struct {
 	Header http.Header
 
 	host string
+	// server is the URL of the service without a path, and peer the address of
+	// whom the request went to; "" before.
+	server, peer string
 	// sent is true once the request's head was written: from then on the
 	// service may have taken the request.
 	sent atomic.Bool
@@ -44,8 +47,11 @@ type Exchange struct {
 // a failure and closes the connection before the answer's body is read: a
 // request that the service has taken looks like one that failed.
 func (x *Exchange) Do(r *http.Request) (*http.Response, error) {
-	trace := &httptrace.ClientTrace{WroteHeaders: func() { x.sent.Store(true) }}
-	x.host = r.URL.Host
+	trace := &httptrace.ClientTrace{
+		WroteHeaders: func() { x.sent.Store(true) },
+		GotConn:      func(i httptrace.GotConnInfo) { x.peer = i.Conn.RemoteAddr().String() },
+	}
+	x.host, x.server = r.URL.Host, r.URL.Scheme+"://"+r.URL.Host
 	r = r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
 	if r.Body != nil {
 		r.Body = struct{ io.ReadCloser }{r.Body}

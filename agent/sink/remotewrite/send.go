@@ -100,11 +100,13 @@ func (a *answer) foreign() bool {
 	}
 }
 
-// post sends one body. The error says why no answer came.
+// post sends one body. The error says why no answer came; of the answer there is
+// only the exchange then.
 func (s *Sink) post(ctx context.Context, body []byte, v Version) (*answer, *sink.Error) {
+	x := &awsclient.Exchange{Owner: s.aws, HTTP: s.client}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.o.URL, bytes.NewReader(body))
 	if err != nil {
-		return nil, &sink.Error{Err: fmt.Errorf("make a request: %w", err)} // options were checked: a bug
+		return &answer{exchange: x}, &sink.Error{Err: fmt.Errorf("make a request: %w", err)} // options were checked: a bug
 	}
 	for name, value := range s.o.Headers {
 		r.Header.Set(name, value)
@@ -120,15 +122,14 @@ func (s *Sink) post(ctx context.Context, body []byte, v Version) (*answer, *sink
 	}
 	secrets, failure := s.authorize(ctx, r, body)
 	if failure != nil {
-		return nil, failure
+		return &answer{exchange: x}, failure
 	}
-	x := &awsclient.Exchange{HTTP: s.client}
 	if s.signer != nil {
 		x.HTTP = s.signer.HTTP
 	}
 	resp, err := x.Do(r)
 	if err != nil {
-		return nil, x.Unanswered(err)
+		return &answer{exchange: x}, x.Unanswered(err)
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // what there is of it
@@ -218,6 +219,8 @@ func (s *Sink) classify(a *answer, m *message) *sink.Error {
 		}
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		s.forbidden(e, x)
+	case status == http.StatusUnsupportedMediaType && s.o.Version == V2:
+		e.Remedy = "the receiver does not speak 2.0: set protocol to 1.0 or auto"
 	case status/100 == 2:
 		e.Err = fmt.Errorf("remote write: status %d, but not that every sample was written", status)
 		e.Remedy = "the receiver does not speak 2.0: set protocol to 1.0 or auto"
