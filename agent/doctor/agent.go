@@ -25,7 +25,9 @@ func Agent(d *live.Document, unreached error, version string, now time.Time) []C
 	}
 	checks := []Check{c}
 	for _, s := range d.Sinks {
-		checks = append(checks, publishes(s, now))
+		if s.Name != "state" { // the agent's own file, of which Spool tells
+			checks = append(checks, publishes(s, now))
+		}
 	}
 	return checks
 }

@@ -79,7 +79,7 @@ func TestDevicesAndAgent(t *testing.T) {
 	lossy.Values[ena.AdminNoCompletion], lossy.Values[ena.AdminAborted] = 12, 3
 	left.Interface.Name = "ens9"
 	agent := func(s live.Sink) []Check {
-		return Agent(&live.Document{Version: "1.2.3", Times: []int64{now.Unix()}, Interfaces: make([]live.Interface, 2), Sinks: []live.Sink{s}}, nil, "1.2.3", now)
+		return Agent(&live.Document{Version: "1.2.3", Times: []int64{now.Unix()}, Interfaces: make([]live.Interface, 2), Sinks: []live.Sink{s, {Name: "state"}}}, nil, "1.2.3", now)
 	}
 	for name, tt := range map[string]struct {
 		checks []Check
