@@ -251,6 +251,28 @@ func TestGrowthOfHealthCounters(t *testing.T) {
 	}
 }
 
+// Who looks sees which pods are on an interface, as they are by now.
+func TestPodsAreNamed(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	i := ens5
+	for _, tt := range []struct {
+		pods *metric.Pods
+		want []string
+	}{
+		{nil, nil},
+		{&metric.Pods{Names: []string{"kube-system/coredns-0", "shop/cart-0"}}, []string{"kube-system/coredns-0", "shop/cart-0"}},
+		{&metric.Pods{Names: []string{"kube-system/coredns-0"}, Omitted: 3}, []string{"kube-system/coredns-0", "and 3 more"}},
+	} {
+		i.Pods = tt.pods
+		r.Observe(i, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 7}))
+		end()
+		if diff := cmp.Diff(tt.want, source(h).Document(10).Interfaces[0].Pods); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}
+
 func TestASecondAllocatesNothing(t *testing.T) {
 	h, end := fresh()
 	r := h.Add(ens5)

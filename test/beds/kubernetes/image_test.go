@@ -10,19 +10,21 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 )
 
-// image writes an image with one program and nothing else, as docker save does.
-func image(t *testing.T, path, name, program string) {
+// image writes an image with one program at a path and nothing else, as docker save
+// does.
+func image(t *testing.T, path, name, program, at string) {
 	t.Helper()
 	binary, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatal(err)
 	}
-	layer := archive(t, map[string][]byte{"program": binary})
+	layer := archive(t, map[string][]byte{strings.TrimPrefix(at, "/"): binary})
 	config, err := json.Marshal(map[string]any{
-		"architecture": "amd64", "os": "linux", "config": map[string]any{"Entrypoint": []string{"/program"}, "User": "65532:65532"},
+		"architecture": "amd64", "os": "linux", "config": map[string]any{"Entrypoint": []string{at}, "User": "65532:65532"},
 		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}},
 	})
 	if err != nil {

@@ -28,14 +28,25 @@ func TestCluster(t *testing.T) {
 		insideCluster(t, dir)
 		return
 	}
-	tools := bed.Tools(t, "kubernetes", "containerd", "helm", "kubeconform")
+	tools := bed.Tools(t, "kubernetes", "containerd", "helm", "kubeconform", "prometheus")
 	dir, err := os.MkdirTemp("", "ewk") // short, for unix sockets
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	bin := filepath.Join(dir, "page-bin") // programs as the page calls them
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, pkg := range map[string]string{"enawatch": "./cmd/enawatch", "pause": "./test/beds/kubernetes/pause"} {
-		image(t, filepath.Join(dir, name+".tar"), "localhost/"+name+":1", bed.Build(t, pkg))
+		program := bed.Build(t, pkg)
+		image(t, filepath.Join(dir, name+".tar"), "localhost/"+name+":1", program, "/usr/bin/"+name)
+		if err := os.Symlink(program, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(tools, "promtool3"), filepath.Join(bin, "promtool")); err != nil {
+		t.Fatal(err)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -81,12 +92,18 @@ func insideCluster(t *testing.T, dir string) {
 		}
 	})
 	t.Run("event and condition", func(t *testing.T) { c.eventAndCondition(t) })
+	t.Run("end of an event", func(t *testing.T) { c.endOfEvent(t) })
+	t.Run("forbidden", func(t *testing.T) { c.forbidden(t, pod) })
 	t.Run("kill -9 keeps the baseline", func(t *testing.T) { c.killAgent(t, pod) })
 	t.Run("upgrade", func(t *testing.T) {
 		c.helm(append([]string{"upgrade", "enawatch", chart, "--set", "podLabels.team=network"}, settings...)...)
 		if n := strings.TrimSpace(c.kubectl("-n", "enawatch", "get", "pods", "-l", "team=network", "-o", "name")); n == "" {
 			t.Error("no pod has the new label")
 		}
+		// Helm has brought the right back that was taken.
+		c.until("Events again", func() bool {
+			return strings.Contains(scrape(t), `enawatch_kubernetes_requests_total{result="ok"}`) && c.requests(t, "ok") > 0
+		})
 	})
 	t.Run("uninstall", func(t *testing.T) {
 		c.helm("uninstall", "enawatch", "-n", "enawatch", "--wait", "--timeout", "2m")
@@ -94,6 +111,7 @@ func insideCluster(t *testing.T, dir string) {
 			t.Errorf("left behind: %s", left)
 		}
 	})
+	t.Run("page", func(t *testing.T) { c.page(t) })
 }
 
 // podSecurity: the host's network takes a namespace that is privileged, and the
@@ -134,7 +152,7 @@ func (c *cluster) logs(pod string) string {
 func (c *cluster) agents() (pids []int) {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, path := range lines {
-		if text, _ := os.ReadFile(path); string(text) != "/program\x00run\x00--config=/etc/enawatch/enawatch.yaml\x00" {
+		if text, _ := os.ReadFile(path); string(text) != "/usr/bin/enawatch\x00run\x00--config=/etc/enawatch/enawatch.yaml\x00" {
 			continue
 		}
 		n := 0
@@ -201,6 +219,49 @@ func (c *cluster) eventAndCondition(t *testing.T) {
 	condition := c.kubectl("get", "node", nodeName, "-o", `jsonpath={.status.conditions[?(@.type=="NetworkAllowanceHealthy")]['status','reason']}`)
 	if condition != "False PPSExceeded" {
 		t.Errorf("the condition is %s", condition)
+	}
+}
+
+// endOfEvent: what is over is told by an Event of its own, of the type Normal.
+func (c *cluster) endOfEvent(t *testing.T) {
+	recovered := func(field string) string {
+		return c.kubectl("get", "events", "-n", "default", "--field-selector", "involvedObject.kind=Node,source=enawatch,reason=ConntrackRecovered", "-o", "jsonpath={.items[*]"+field+"}")
+	}
+	c.until("the end of an Event", func() bool { return recovered(".metadata.name") != "" })
+	if kind := strings.Fields(recovered(".type")); kind[0] != "Normal" {
+		t.Errorf("it is of the type %s", kind)
+	}
+	t.Log(recovered(".message"))
+}
+
+// requests returns how many requests to the API server came to a result, as the
+// agent says.
+func (c *cluster) requests(t *testing.T, result string) (n int) {
+	_, rest, _ := strings.Cut(scrape(t), `enawatch_kubernetes_requests_total{result="`+result+`"} `)
+	fmt.Sscan(rest, &n)
+	return n
+}
+
+// forbidden: without the right to make Events, the log says so once and what to
+// do, requests become rare, and readings and windows go on.
+func (c *cluster) forbidden(t *testing.T, pod string) {
+	c.kubectl("delete", "rolebinding", "-n", "default", "-l", "app.kubernetes.io/name=enawatch")
+	const line = "grant what docs/eks.md lists"
+	c.until("a line in the log", func() bool { return strings.Contains(c.logs(pod), line) })
+	windows := func() int { return strings.Count(c.logs(pod), `"pps_allowance_exceeded":[`) }
+	before, failed := windows(), c.requests(t, "failed")
+	c.until("ten windows more", func() bool { return windows() >= before+10 })
+	if n := strings.Count(c.logs(pod), line); n > 2 { // of an Event made and one updated
+		t.Errorf("the log says it %d times:\n%s", n, c.logs(pod))
+	}
+	if n := c.requests(t, "failed"); n > failed+2 {
+		t.Errorf("%d requests failed in 20 s, and %d before", n-failed, failed)
+	}
+	for text := range strings.Lines(c.logs(pod)) {
+		if strings.Contains(text, line) {
+			t.Log(text)
+			break
+		}
 	}
 }
 
