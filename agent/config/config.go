@@ -38,7 +38,7 @@ type Config struct {
 	Identity        Identity          `yaml:"identity" short:"mode" doc:"Who this host is, where it is not to be found out."`
 	Kubernetes      Kubernetes        `yaml:"kubernetes" doc:"Which pods are on which interface, where this host is a Kubernetes node."`
 	Conntrack       Conntrack         `yaml:"conntrack" doc:"How full the tables of tracked connections are, when they will be full, and whose the connections are."`
-	LinkLocal       LinkLocal         `yaml:"linklocal" doc:"Who spends the link-local budget: counts packets to the VPC's DNS, IMDS, NTP and KMS by eBPF, by interface, by second and by sender. It takes CAP_BPF and CAP_NET_ADMIN."`
+	LinkLocal       LinkLocal         `yaml:"linklocal" doc:"Who spends the link-local budget: counts packets to the VPC's DNS, IMDS, NTP and KMS by eBPF, by interface, by second and by sender. It takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON."`
 	Log             Log               `yaml:"log" doc:"The log on stderr."`
 	Sinks           Sinks             `yaml:"sinks" doc:"Destinations. One is on when its key is there, even with nothing behind it."`
 }

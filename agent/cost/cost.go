@@ -31,6 +31,9 @@ type Config struct {
 	Sparse bool
 	// Stats are those that the hosts' drivers have and the agent reads.
 	Stats []ena.Stat
+	// LinkLocal is how many senders are named in a window if link-local traffic is
+	// counted, or 0; Conntrack, how many owners if tracked connections are watched.
+	LinkLocal, Conntrack int
 	// Dimensions are the fixed ones.
 	Dimensions []metric.Dimension
 

@@ -58,6 +58,10 @@ func goldens() map[string]cost.Config {
 			c.Alarms = []cost.Alarm{{Kind: cost.Standard, Per: cost.Fleet, Count: 6, Metrics: 1}, {Kind: cost.Standard, Per: cost.Host, Count: 1, Metrics: 1}}
 			c.Dashboards = 2
 		}),
+		"linklocal-and-conntrack": with(func(c *cost.Config) {
+			c.Interfaces, c.LinkLocal, c.Conntrack = 2, 10, 5
+			c.CloudWatch, c.EMF = &cost.CloudWatch{}, &cost.EMF{Namespace: "ENA", RetentionDays: 30}
+		}),
 		"10000-hosts": with(func(c *cost.Config) {
 			c.Hosts, c.Interfaces = 10_000, 2
 			c.Stats = cost.Stats(ena.Device, ena.SRD, ena.Driver, ena.AdminQueue)

@@ -100,6 +100,9 @@ func (c *Config) report() *Report {
 	says(true, "A month has %d hours, all hosts run all the time, and nothing else in the account uses up tiers.", monthHours)
 	says(windows, "Windows are %s long, of %d samples; the drivers have all %d stats of the catalogue that were chosen.", short(c.Publish), c.Publish/c.Sample, published)
 	says(windows, "Each host exceeds every allowance in %d hours a month, and every other failure shows in %d; in sparse mode these hours have data in every window.", c.BusyHours, c.FaultHours)
+	says(windows && c.LinkLocal > 0, "Link-local traffic is counted: two metrics of each interface in every window; each names %d senders.", c.LinkLocal)
+	says(windows && c.Conntrack > 0, "Tracked connections are watched: one metric of each host in every window; whose they are is in those of busy hours.")
+	says(windows && c.LinkLocal+c.Conntrack > 0, "Each window of a busy hour has a record of an exceeded allowance (EMF).")
 	says(metrics, "A metric is billed for each hour in which data arrives.")
 	says(c.CloudWatch != nil, "Each window is one request for every %d data or 1 MB; none is repeated.", requestData)
 	if c.CloudWatch != nil {

@@ -185,13 +185,73 @@ func (c *Config) window(sparse bool, kind int) *metric.Batch {
 		r := c.reading(kind, uint64(n))
 		for _, row := range rows {
 			w.Observe(row, r)
+			if c.LinkLocal > 0 {
+				w.Sent(row, sent[kind])
+			}
+		}
+		if c.Conntrack > 0 {
+			w.TableUsed(tracked[kind])
 		}
 		w.EndSecond()
 	}
+	if c.LinkLocal > 0 {
+		w.Unanswered(sent[kind] / 1000)
+	}
+	if c.Conntrack > 0 && kind == busy {
+		w.TableFull(time.Minute)
+	}
 	b := w.Close()
+	c.name(b, kind)
 	b.Start, b.Length = time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC), c.Publish
 	b.Resource = metric.Resource{Host: "ip-10-0-100-100.ec2.internal", InstanceID: "i-00000000000000000", Dimensions: c.Dimensions}
 	return b
+}
+
+// What hosts send to link-local services in a second, and how much of the kernel's
+// table of tracked connections they use, by kind of window.
+var (
+	sent    = [kinds]uint64{calm: 20, busy: 1500, fault: 20}
+	tracked = [kinds]float64{calm: 5, busy: 95, fault: 5}
+)
+
+// name puts into a window who sends and whose the connections are, by names of 60
+// characters, and into a busy one a record, in each of its seconds of which each
+// interface sends.
+func (c *Config) name(b *metric.Batch, kind int) {
+	const who = "namespace-of-a-team/name-of-a-pod-7f9c7d6c5b-x2x2x/container"
+	for range c.LinkLocal {
+		b.Senders = append(b.Senders, metric.Sender{
+			Name: who, Namespace: who[:19], Pod: who[20:50], Container: who[51:], Packets: 1000, PeakPPS: 100,
+			Services: []metric.ServicePackets{{Service: "dns", Packets: 1000}},
+		})
+	}
+	if kind != busy || c.LinkLocal == 0 && c.Conntrack == 0 {
+		return
+	}
+	owner := metric.ConntrackOwner{Owner: who, Entries: 100_000, Unreplied: 100, Mostly: "tcp 10.100.100.100:5432", MostlyEntries: 90_000}
+	at := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+	r := metric.Record{At: at, Exceeded: map[string]uint64{"linklocal_allowance_exceeded": 476}}
+	for range c.Conntrack {
+		b.ConntrackOwners = append(b.ConntrackOwners, owner)
+	}
+	if c.Conntrack > 0 {
+		r.Conntrack = &metric.RecordConntrack{Entries: 100_000, Max: 262_144, Owners: b.ConntrackOwners}
+	}
+	for range min(c.LinkLocal, 10) {
+		r.Senders = append(r.Senders, metric.RecordSender{Sender: who, Packets: 1000, PeakPPS: 100})
+		r.Names = append(r.Names, metric.RecordName{Name: "#0123456789abcdef", Queries: 1000})
+	}
+	for range 21 {
+		s := metric.RecordSecond{At: at, Retransmits: 10}
+		for _, i := range b.Interfaces {
+			s.Interfaces = append(s.Interfaces, metric.RecordInterface{
+				Interface: i.Name, Packets: map[string]uint64{"dns": 1500}, PeakPPS: 1500, DNSQueries: 1500, DNSAnswered: 1024,
+				Queues: map[string]uint64{"tx_cnt": 100_000, "tx_bytes": 100_000_000, "rx_cnt": 100_000, "rx_bytes": 100_000_000},
+			})
+		}
+		r.Seconds = append(r.Seconds, s)
+	}
+	b.Records = []metric.Record{r}
 }
 
 // reading is what the stats of one interface come to in second n: levels and

@@ -101,9 +101,11 @@ func why(err error) error {
 	var refused *ebpf.VerifierError
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES) && !errors.As(err, &refused):
-		return fmt.Errorf("BPF is not permitted: give the agent CAP_BPF and CAP_NET_ADMIN, as docs/linklocal.md says (%w)", err)
+		return fmt.Errorf("BPF is not permitted: give the agent CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, as docs/linklocal.md says (%w)", err)
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, ebpf.ErrNotSupported):
 		return fmt.Errorf("this kernel lacks what is needed: it takes Linux 5.10 or later with BPF on (%w)", err)
+	case errors.As(err, &refused) && errors.Is(err, unix.EACCES):
+		return fmt.Errorf("BPF is not permitted in full: give the agent CAP_PERFMON besides CAP_BPF and CAP_NET_ADMIN, as docs/linklocal.md says (%w)", refused.Cause)
 	case errors.As(err, &refused):
 		return fmt.Errorf("this kernel refuses the programs: it takes Linux 5.10 or later (%w)", refused.Cause)
 	}

@@ -420,10 +420,15 @@ func TestTicksAllocateNothing(t *testing.T) {
 
 // Without the right to use BPF there is one line that says what to do.
 func TestWithoutTheRight(t *testing.T) {
-	if os.Getenv(rigVariable) == t.Name() {
-		_, err := Open(Options{Log: slog.New(slog.DiscardHandler)})
-		if err == nil || !strings.Contains(err.Error(), "CAP_BPF") || strings.Contains(err.Error(), "\n") {
-			t.Errorf("error %v, want one line with CAP_BPF", err)
+	if want := os.Getenv(wantVariable); want != "" {
+		m, err := Open(Options{Cgroup: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+		switch {
+		case want == "nothing" && err != nil:
+			t.Errorf("error %v, want none", err)
+		case want == "nothing":
+			_ = m.Close()
+		case err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n"):
+			t.Errorf("error %v, want one line with %q", err, want)
 		}
 		return
 	}
@@ -431,9 +436,15 @@ func TestWithoutTheRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command("setpriv", "--bounding-set=-all", "--inh-caps=-all", self, "-test.run=^TestWithoutTheRight$")
-	c.Env = append(os.Environ(), rigVariable+"="+t.Name())
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for have, want := range map[string]string{
+		"":                          "give the agent CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
+		",+bpf,+net_admin":          "give the agent CAP_PERFMON besides",
+		",+bpf,+net_admin,+perfmon": "nothing",
+	} {
+		c := exec.Command("setpriv", "--bounding-set=-all"+have, "--inh-caps=-all"+have, self, "-test.run=^TestWithoutTheRight$")
+		c.Env = append(os.Environ(), wantVariable+"="+want)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("with %q: %v\n%s", have, err, out)
+		}
 	}
 }

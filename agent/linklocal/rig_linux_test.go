@@ -30,6 +30,7 @@ const (
 	rigVariable  = "LINKLOCAL_TEST_INSIDE"
 	sendVariable = "LINKLOCAL_TEST_SEND"
 	holdVariable = "LINKLOCAL_TEST_HOLD"
+	wantVariable = "LINKLOCAL_TEST_WANT"
 )
 
 // hold counts an interface until it is killed, and says when it began.

@@ -18,7 +18,13 @@ const (
 	hostMember      = "host"
 	interfaceMember = "interface"
 	podsMember      = "pods"
-	sumSuffix       = "_sum"
+	// Who sent most to link-local services in a window, and has most tracked
+	// connections, and how many: where the agent counts that.
+	senderMember  = "linklocal_top_sender"
+	packetsMember = "linklocal_top_packets"
+	ownerMember   = "conntrack_top_owner"
+	entriesMember = "conntrack_top_entries"
+	sumSuffix     = "_sum"
 )
 
 // rules returns Contributor Insights rules: who has most of each counter.
@@ -37,20 +43,41 @@ func (o *Options) rules() (list []InsightRule, err error) {
 			by = append(by, contributor{d.Name, []string{"$." + d.Name}})
 		}
 		for _, c := range by {
-			value := "$." + e.Name + sumSuffix
-			body, err := json.MarshalIndent(ruleBody{
-				Schema: ruleSchema{"CloudWatchLogRule", 1}, LogGroupNames: []string{o.LogGroup}, LogFormat: "JSON", AggregateOn: "Sum",
-				Contribution: contribution{Keys: c.keys, ValueOf: value, Filters: []filter{{Match: value, GreaterThan: 0}}},
-			}, "", "  ")
+			r, err := o.rule("top-"+c.what, e.short(), "$."+e.Name+sumSuffix, c.keys...)
 			if err != nil {
-				return nil, fmt.Errorf("rule for %s: %w", e.Name, err)
+				return nil, err
 			}
-			list = append(list, InsightRule{
-				RuleName: o.named("top-"+c.what, e.short()), RuleState: "ENABLED", RuleDefinition: string(body),
-			})
+			list = append(list, r)
+		}
+		if c, ok := culprits[e.Allowance]; ok {
+			r, err := o.rule(c.rule, e.short(), "$."+c.value, "$."+c.key)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, r)
 		}
 	}
 	return list, nil
+}
+
+// culprits are, by allowance, who is named in documents of agents that count who
+// spends it: pods, by their names.
+var culprits = map[string]struct{ rule, key, value string }{
+	"linklocal": {"top-senders", senderMember, packetsMember},
+	"conntrack": {"top-owners", ownerMember, entriesMember},
+}
+
+// rule returns a rule that ranks what has certain values in certain members by the
+// sum of another one.
+func (o *Options) rule(what, of, value string, keys ...string) (InsightRule, error) {
+	body, err := json.MarshalIndent(ruleBody{
+		Schema: ruleSchema{"CloudWatchLogRule", 1}, LogGroupNames: []string{o.LogGroup}, LogFormat: "JSON", AggregateOn: "Sum",
+		Contribution: contribution{Keys: keys, ValueOf: value, Filters: []filter{{Match: value, GreaterThan: 0}}},
+	}, "", "  ")
+	if err != nil {
+		return InsightRule{}, fmt.Errorf("rule for %s: %w", value, err)
+	}
+	return InsightRule{RuleName: o.named(what, of), RuleState: "ENABLED", RuleDefinition: string(body)}, nil
 }
 
 // ruleBody is a rule as the User Guide writes it ("Contributor Insights rule

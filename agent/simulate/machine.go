@@ -160,6 +160,26 @@ func (m *Machine) Knows(name string) bool {
 	})
 }
 
+// Add has a counter of the device called name grow by n, as a step's add does, for
+// what happens outside the script. The error says that there is no such device or
+// stat.
+func (m *Machine) Add(name, stat string, n uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, err := m.find(name)
+	if err != nil {
+		return err
+	}
+	at := d.adapter.find(stat)
+	if len(at) == 0 {
+		return fmt.Errorf("simulated interface %s has no stat %s", name, stat)
+	}
+	for _, i := range at {
+		d.adapter.grow(i, n)
+	}
+	return nil
+}
+
 // BootID returns an id that is this Machine's own.
 func (m *Machine) BootID() (string, error) { return m.bootID, nil }
 

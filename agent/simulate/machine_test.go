@@ -603,3 +603,31 @@ func TestBoot(t *testing.T) {
 		}
 	})
 }
+
+// What is added from outside the script is in the next reading, and in the ledger.
+func TestAdd(t *testing.T) {
+	s, err := Parse("test.yaml", []byte("devices:\n- {name: ens5, driver: 2.17.0}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(s, SystemClock{})
+	if err := m.Add("ens5", "linklocal_allowance_exceeded", 476); err != nil {
+		t.Fatal(err)
+	}
+	r, err := ena.NewReader(m, "ens5", func(ena.Stat) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if v := r.Read().Vector; v == nil || v.Values[ena.LinklocalAllowanceExceeded] != 476 {
+		t.Errorf("read %v, want 476", v)
+	}
+	if n := m.Ledger().Devices[0].Stats["linklocal_allowance_exceeded"].Added; n != 476 {
+		t.Errorf("the ledger has %d, want 476", n)
+	}
+	for _, wrong := range [][2]string{{"ens6", "linklocal_allowance_exceeded"}, {"ens5", "linklocal"}} {
+		if err := m.Add(wrong[0], wrong[1], 1); err == nil {
+			t.Errorf("%v was taken", wrong)
+		}
+	}
+}

@@ -138,6 +138,12 @@ func (e extras) add(in cost.Config) cost.Config {
 func priced(in cost.Config, cfg *config.Config, groups int) cost.Config {
 	in.Publish, in.Sample, in.Sparse = cfg.PublishInterval, cfg.SampleInterval, cfg.Zeros == "sparse"
 	in.Stats = append(cost.Stats(ena.Device, ena.Driver, ena.AdminQueue), config.MatchQueueStats(cfg.QueueStats...)...)
+	if cfg.LinkLocal.Enabled {
+		in.LinkLocal = cfg.LinkLocal.TopSenders
+	}
+	if cfg.Conntrack.Enabled {
+		in.Conntrack = cfg.Conntrack.TopOwners
+	}
 	for name, value := range cfg.Dimensions {
 		in.Dimensions = append(in.Dimensions, metric.Dimension{Name: name, Value: value})
 	}

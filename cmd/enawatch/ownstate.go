@@ -43,12 +43,17 @@ func ownState(dir string, uid int) error {
 	if !at.IsDir() {
 		return fmt.Errorf("%s is no directory: remove it", dir)
 	}
-	if st, ok := at.Sys().(*syscall.Stat_t); ok && int(st.Uid) == uid && int(st.Gid) == uid {
+	self := os.Getuid()
+	if st, ok := at.Sys().(*syscall.Stat_t); ok && int(st.Uid) == uid && int(st.Gid) == uid && uid != self {
 		return nil
+	}
+	// Without CAP_DAC_OVERRIDE, root can't list what is another user's.
+	if err := os.Lchown(dir, self, -1); err != nil {
+		return fmt.Errorf("take the state directory from its user: %w", err)
 	}
 	files, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("list the state directory: %w: give it to root first, if it was another user's", err)
+		return fmt.Errorf("list the state directory: %w", err)
 	}
 	for _, f := range files {
 		if err := os.Lchown(filepath.Join(dir, f.Name()), uid, uid); err != nil {

@@ -201,7 +201,7 @@ func membersIn(path, text string) (list []string) {
 }
 
 // podMembers are the members that a document has beside those of the run, which
-// had no Kubernetes around it.
+// had no Kubernetes around it and did not count who sends.
 func podMembers(t *testing.T) []string {
 	t.Helper()
 	encoder, err := emf.NewEncoder("ENA", time.Minute)
@@ -212,6 +212,7 @@ func podMembers(t *testing.T) []string {
 		Start: time.Unix(0, 0), Length: time.Minute, Resource: metric.Resource{Host: "host"},
 		Interfaces: []metric.Interface{{Name: "ens5", Pods: &metric.Pods{Names: []string{"a/b"}}}},
 		Series:     []metric.Series{{Name: "linklocal_allowance_exceeded", Unit: metric.Count, Scope: metric.PerInterface, Samples: []float64{1}}},
+		Senders:    []metric.Sender{{Name: "a/b"}}, ConntrackOwners: []metric.ConntrackOwner{{Owner: "a/b"}},
 	})
 	if err != nil {
 		t.Fatal(err)

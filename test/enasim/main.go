@@ -55,7 +55,7 @@ type options struct {
 
 func parse(args []string) (options, error) {
 	var o options
-	var scenario string
+	var scenario, adds string
 	f := flag.NewFlagSet("enasim", flag.ContinueOnError)
 	f.Usage = func() {
 		fmt.Fprintln(f.Output(), "usage: enasim --scenario FILE [flags] -- PROGRAM [ARGUMENT...]")
@@ -63,6 +63,7 @@ func parse(args []string) (options, error) {
 	}
 	f.StringVar(&scenario, "scenario", "", "`file` with the scenario, or the name of a built-in one")
 	f.StringVar(&o.ledger, "ledger", "", "write what really happened to this `file`, as JSON, at the end")
+	f.StringVar(&adds, "adds", "", "have counters grow by lines DEVICE STAT N that are written to this `pipe`")
 	f.BoolVar(&o.StopWhenDone, "stop-when-done", false, "send SIGTERM to the program when the scenario is done")
 	f.IntVar(&o.UID, "uid", -1, "run the program as this user and group, without any capability (root only)")
 	if err := f.Parse(args); err != nil {
@@ -78,7 +79,13 @@ func parse(args []string) (options, error) {
 		return o, errors.New("only root can run the program as another user: leave out --uid")
 	}
 	var err error
-	o.Scenario, err = simulate.Load(scenario)
+	if o.Scenario, err = simulate.Load(scenario); err != nil {
+		return o, err
+	}
+	if adds != "" {
+		// For writing too: then it has no end while nobody else has it open.
+		o.Adds, err = os.OpenFile(adds, os.O_RDWR, 0)
+	}
 	return o, err
 }
 

@@ -66,7 +66,7 @@ func (i *incident) observe(b *metric.Batch, recoverAfter time.Duration) {
 		i.packets += packets
 		i.windows++
 		i.version++
-		i.detail = fmt.Sprintf("%.0f packets in %d of the last %.0f seconds%s", packets, seconds, b.Length.Seconds(), where)
+		i.detail = fmt.Sprintf("%.0f packets in %d of the last %.0f seconds%s%s", packets, seconds, b.Length.Seconds(), where, i.culprits(b))
 		return
 	}
 	if !i.open {
@@ -103,6 +103,26 @@ func (i *incident) exceeded(b *metric.Batch) (packets float64, seconds int, wher
 		text.WriteString(podsOn(mi.Pods))
 	}
 	return packets, seconds, text.String()
+}
+
+// culprits names who spends the allowance most, if the agent counts that.
+func (i *incident) culprits(b *metric.Batch) string {
+	const most = 3
+	var list []string
+	switch i.name {
+	case "linklocal":
+		for _, s := range b.Senders[:min(len(b.Senders), most)] {
+			list = append(list, fmt.Sprintf("%s (%d packets)", s.Name, s.Packets))
+		}
+	case "conntrack":
+		for _, o := range b.ConntrackOwners[:min(len(b.ConntrackOwners), most)] {
+			list = append(list, fmt.Sprintf("%s (%d connections)", o.Owner, o.Entries))
+		}
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return "; of this node, most is from " + strings.Join(list, ", ")
 }
 
 // podsOn names the pods of an interface, those of DNS apart.

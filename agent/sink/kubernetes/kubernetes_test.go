@@ -107,6 +107,31 @@ func TestStartUpdateEnd(t *testing.T) {
 	}
 }
 
+// Who spends what an Event is about is named in it, if that is known.
+func TestCulprits(t *testing.T) {
+	senders := []metric.Sender{{Name: "kube-system/coredns-1/coredns", Packets: 1500}, {Name: "chronyd.service", Packets: 9}, {Name: "process dig", Packets: 2}, {Name: "x", Packets: 1}}
+	owners := []metric.ConntrackOwner{{Owner: "shop/cart", Entries: 120_000}}
+	tests := map[string]string{
+		"linklocal": "of this node, most is from kube-system/coredns-1/coredns (1500 packets), chronyd.service (9 packets), process dig (2 packets). Remedy:",
+		"conntrack": "of this node, most is from shop/cart (120000 connections). Remedy:",
+		"pps":       "",
+	}
+	for name, want := range tests {
+		a := newAPIServer(t)
+		o := options(&logs{})
+		o.Thresholds = map[string]int{name: 1}
+		s := open(t, a, o)
+		b := window(0, map[string]float64{name: 5})
+		b.Senders, b.ConntrackOwners = senders, owners
+		s.Publish(b)
+		a.wait(1)
+		message := a.all()[0]["message"].(string)
+		if want == "" && strings.Contains(message, "most is from") || !strings.Contains(message, want) {
+			t.Errorf("%s: %s, want %q", name, message, want)
+		}
+	}
+}
+
 func TestCondition(t *testing.T) {
 	a := newAPIServer(t)
 	o := options(&logs{})

@@ -1379,6 +1379,36 @@ resource "aws_cloudwatch_contributor_insight_rule" "top_interfaces_conntrack" {
   TEXT
 }
 
+resource "aws_cloudwatch_contributor_insight_rule" "top_owners_conntrack" {
+  rule_name       = "enawatch-top-owners-conntrack"
+  rule_state      = "ENABLED"
+  rule_definition = <<-TEXT
+    {
+      "Schema": {
+        "Name": "CloudWatchLogRule",
+        "Version": 1
+      },
+      "LogGroupNames": [
+        "${var.log_group}"
+      ],
+      "LogFormat": "JSON",
+      "Contribution": {
+        "Keys": [
+          "$.conntrack_top_owner"
+        ],
+        "ValueOf": "$.conntrack_top_entries",
+        "Filters": [
+          {
+            "Match": "$.conntrack_top_entries",
+            "GreaterThan": 0
+          }
+        ]
+      },
+      "AggregateOn": "Sum"
+    }
+  TEXT
+}
+
 resource "aws_cloudwatch_contributor_insight_rule" "top_instances_linklocal" {
   rule_name       = "enawatch-top-instances-linklocal"
   rule_state      = "ENABLED"
@@ -1461,6 +1491,36 @@ resource "aws_cloudwatch_contributor_insight_rule" "top_pods_linklocal" {
         "Filters": [
           {
             "Match": "$.linklocal_allowance_exceeded_sum",
+            "GreaterThan": 0
+          }
+        ]
+      },
+      "AggregateOn": "Sum"
+    }
+  TEXT
+}
+
+resource "aws_cloudwatch_contributor_insight_rule" "top_senders_linklocal" {
+  rule_name       = "enawatch-top-senders-linklocal"
+  rule_state      = "ENABLED"
+  rule_definition = <<-TEXT
+    {
+      "Schema": {
+        "Name": "CloudWatchLogRule",
+        "Version": 1
+      },
+      "LogGroupNames": [
+        "${var.log_group}"
+      ],
+      "LogFormat": "JSON",
+      "Contribution": {
+        "Keys": [
+          "$.linklocal_top_sender"
+        ],
+        "ValueOf": "$.linklocal_top_packets",
+        "Filters": [
+          {
+            "Match": "$.linklocal_top_packets",
             "GreaterThan": 0
           }
         ]

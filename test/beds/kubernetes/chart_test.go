@@ -24,9 +24,10 @@ var versions = []string{"v1.32.13", "v1.37.2"}
 
 // sets are the value sets that have golden files.
 var sets = map[string][]string{
-	"default":  nil,
-	"events":   {"--set", "events.condition=true"},
-	"operator": {"--set", "metrics.podMonitor=true", "--set", "metrics.serviceMonitor=true", "--set", "metrics.labels.release=prometheus"},
+	"default":   nil,
+	"events":    {"--set", "events.condition=true"},
+	"linklocal": {"--set", "linklocal.enabled=true", "--set", "config.conntrack.enabled=true"},
+	"operator":  {"--set", "metrics.podMonitor=true", "--set", "metrics.serviceMonitor=true", "--set", "metrics.labels.release=prometheus"},
 	"private": {
 		"--set", "metrics.listen=127.0.0.1:9109", "--set", "networkPolicy.enabled=true", "--set", "state.type=emptyDir",
 		"--set", "image.digest=sha256:" + strings.Repeat("0", 64),
@@ -111,7 +112,7 @@ func TestManifests(t *testing.T) {
 	for name, set := range sets {
 		keep("chart-"+name, template(t, filepath.Join(tools, "helm"), "enawatch", set...))
 	}
-	for _, folder := range []string{"base", "overlays/amp", "overlays/adot", "overlays/cloudwatch", "overlays/events"} {
+	for _, folder := range []string{"base", "overlays/amp", "overlays/adot", "overlays/cloudwatch", "overlays/events", "overlays/linklocal"} {
 		keep("kustomize-"+filepath.Base(folder), bed.Run(t, filepath.Join(tools, "kubectl"), "kustomize", deploy("eks", folder)))
 	}
 	files = append(files, deploy("eks", "adot", "collector.yaml"), deploy("eks", "dns", "nodelocaldns.yaml"))

@@ -3,6 +3,7 @@
 package rig
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Config struct {
 	// UID is the user and group whom the program runs as, without any
 	// capability; -1 for the one who runs the supervisor. Only root can choose.
 	UID int
+	// Adds is where lines "DEVICE STAT N" are read from while the program runs: that
+	// counter grows by N. Nil is nowhere.
+	Adds io.Reader
 	// StopWhenDone sends SIGTERM to the program when the script is done.
 	StopWhenDone bool
 }
@@ -153,6 +157,9 @@ func (r *run) supervise() error {
 		return err
 	}
 	r.background.Go(func() { r.serve(l) })
+	if r.config.Adds != nil {
+		go func() { r.fail(r.addAll()) }() // nobody may ever write there
+	}
 	if err := sendGo(r.socket); err != nil {
 		return r.notStarted(err)
 	}
@@ -199,6 +206,22 @@ func (r *run) serve(l *listener) {
 		default:
 		}
 	}))
+}
+
+// addAll has counters grow as they are told to.
+func (r *run) addAll() error {
+	lines := bufio.NewScanner(r.config.Adds)
+	for lines.Scan() {
+		var device, stat string
+		var n uint64
+		if _, err := fmt.Sscan(lines.Text(), &device, &stat, &n); err != nil {
+			return fmt.Errorf("%q is not DEVICE STAT N: %w", lines.Text(), err)
+		}
+		if err := r.machine.Add(device, stat, n); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
 }
 
 // wait plays what the script has by time, passes on signals, and stops the

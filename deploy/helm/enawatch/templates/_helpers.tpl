@@ -26,6 +26,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ regexFind "[0-9]+$" .Values.metrics.listen }}
 {{- end }}
 
+{{- define "enawatch.user" -}}
+{{ ternary 0 .Values.runAsUser .Values.linklocal.enabled }}
+{{- end }}
+
 {{- define "enawatch.locked" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -1,0 +1,324 @@
+//go:build beds
+
+// Package linklocal runs the real binary as a user without any right but CAP_BPF,
+// CAP_NET_ADMIN and CAP_PERFMON on a host whose card has a budget: a limit of nft
+// stands for the Nitro card, and what it drops is what the driver's counter shows. Behind it
+// is a real resolver. Link-local addresses are in namespaces that have no way out.
+package linklocal
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/enawatch/enawatch/test/beds/bed"
+)
+
+// insideVariable says that this is the run in the rig, and where its files are.
+const insideVariable = "LINKLOCAL_BED_INSIDE"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(sendVariable); text != "" {
+		if err := send(text); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// The user of the agent, and the capabilities that it has: bits of CAP_NET_ADMIN,
+// CAP_PERFMON and CAP_BPF.
+const (
+	agentUser    = 65532
+	capabilities = 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_PERFMON | 1<<unix.CAP_BPF
+)
+
+const agentAddress = "127.0.0.1:9109"
+
+// Three senders in cgroups as the kubelet's two drivers and systemd make them.
+const (
+	podUID, otherUID = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
+	corednsID        = "aaaaaaaabbbbbbbbccccccccddddddddaaaaaaaabbbbbbbbccccccccdddddddd"
+	cartID           = "eeeeeeeebbbbbbbbccccccccddddddddeeeeeeeebbbbbbbbccccccccdddddddd"
+)
+
+var (
+	corednsCgroup = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod" + strings.ReplaceAll(podUID, "-", "_") + ".slice/cri-containerd-" + corednsID + ".scope"
+	cartCgroup    = "kubepods/besteffort/pod" + otherUID + "/" + cartID
+	unitCgroup    = "system.slice/chronyd.service"
+)
+
+func TestCard(t *testing.T) {
+	if dir := os.Getenv(insideVariable); dir != "" {
+		behindTheCard(t, dir)
+		return
+	}
+	dir, err := os.MkdirTemp("", "ewll")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(dir, "dropped")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(bed.Build(t, "./cmd/enawatch"), filepath.Join(dir, "enawatch")); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(bed.Build(t, "./test/enasim"), "--scenario", "testdata/card.yaml", "--adds", pipe, "--", self, "-test.run=^TestCard$", "-test.v")
+	c.Env = append(os.Environ(), insideVariable+"="+dir, "AWS_EC2_METADATA_DISABLED=true")
+	out, err := c.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// behindTheCard sends 200, 900 and 1500 queries a second and holds what the agent
+// says against what the card's namespace counted.
+func behindTheCard(t *testing.T, dir string) {
+	root := makeCgroups(t)
+	card := wireCard(t)
+	stopFollowing := followDrops(t, card, filepath.Join(dir, "dropped"))
+	agent := startAgent(t, dir, root)
+
+	in := func(cgroup string) string { return filepath.Join(root, cgroup) }
+	const resolver, resolver6 = "169.254.169.253:53", "[fd00:ec2::253]:53"
+	sendAll := func(bursts ...burst) (times []time.Duration) {
+		var waits []func() []time.Duration
+		for _, b := range bursts {
+			waits = append(waits, b.start(t))
+		}
+		for _, wait := range waits {
+			times = append(times, wait()...)
+		}
+		return times
+	}
+	var times []time.Duration
+	times = append(times, sendAll(burst{To: resolver, Count: 400, Over: 2 * time.Second, Name: "ntp.example.com", Cgroup: in(unitCgroup)})...)
+	times = append(times, sendAll(burst{To: resolver6, Count: 1800, Over: 2 * time.Second, Name: "missing.test", Cgroup: in(cartCgroup)})...)
+	sendAll(burst{To: resolver, Count: 10, Name: "tcp.example.com", TCP: true, Cgroup: root},
+		burst{To: resolver6, Count: 10, Name: "tcp.example.com", TCP: true, Cgroup: root})
+	calm := card.counters(t)
+	times = append(times, sendAll(
+		burst{To: resolver, Count: 4500, Over: 3 * time.Second, Name: "api.example.com", Cgroup: in(corednsCgroup)},
+		burst{To: resolver6, Count: 300, Over: 3 * time.Second, Name: "cart.example.com", Cgroup: in(cartCgroup)},
+		burst{To: resolver, Count: 150, Over: 3 * time.Second, Name: "dig.example.com", Cgroup: root},
+	)...)
+	const queries = 400 + 1800 + 4500 + 300 + 150
+
+	var counted map[string]uint64
+	bed.Eventually(t, "the agent counts every packet that reached the card", func() bool {
+		counted = card.counters(t)
+		return agent.sum("enawatch_linklocal_packets_total", `service="dns"`) == counted["arrived"] &&
+			agent.sum("enawatch_dns_unanswered_total", "") == queries-counted["answered"]
+	})
+	stopFollowing()
+	bed.Eventually(t, "the record is written", func() bool { return len(agent.documents(t, dir).records) > 0 })
+	agent.holdsOnly(t)
+	log := agent.stop(t)
+	said := agent.documents(t, dir)
+
+	if counted["dropped"] == 0 || counted["arrived"] < queries+2*10*5 || calm["arrived"] < 2200+2*10*5 {
+		t.Fatalf("the card's namespace counted %v, before the burst %v: too little", counted, calm)
+	}
+	t.Logf("the card: %v, before the burst %v", counted, calm)
+	if got := agent.final["enawatch_dns_queries_total"]; got != queries {
+		t.Errorf("%d queries of DNS over UDP, sent were %d", got, queries)
+	}
+	if got := agent.final["enawatch_dns_answers_total"]; got != counted["answered"] {
+		t.Errorf("%d answers, the resolver gave %d", got, counted["answered"])
+	}
+	said.check(t, counted, peakOf(times))
+	if n := strings.Count(log, "an allowance was exceeded: what was known"); n != len(said.records) {
+		t.Errorf("%d records in the log, %d in EMF", n, len(said.records))
+	}
+}
+
+// makeCgroups makes the senders' cgroups below a root of this test.
+func makeCgroups(t *testing.T) (root string) {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^\S+ \S+ \S+ / (\S+) .* - cgroup2 `).FindStringSubmatch(string(mounts))
+	if m == nil {
+		t.Fatal("no cgroup v2 is mounted")
+	}
+	if root, err = os.MkdirTemp(m[1], "ewll-"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // children first
+		for _, below := range []string{corednsCgroup, cartCgroup, unitCgroup} {
+			for dir := filepath.Join(root, below); dir != root; dir = filepath.Dir(dir) {
+				_ = unix.Rmdir(dir)
+			}
+		}
+		if err := unix.Rmdir(root); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, below := range []string{corednsCgroup, cartCgroup, unitCgroup} {
+		if err := os.MkdirAll(filepath.Join(root, below), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// agent is the program under test.
+type agent struct {
+	cmd   *exec.Cmd
+	log   *bytes.Buffer
+	final map[string]uint64 // sums of /metrics, as of the last look
+}
+
+func startAgent(t *testing.T, dir, root string) *agent {
+	t.Helper()
+	state, logs := filepath.Join(dir, "state"), filepath.Join(dir, "log")
+	for _, d := range []string{state, filepath.Join(logs, "pods", "kube-system_coredns-5d78_"+podUID), filepath.Join(logs, "containers")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(logs, "containers", "coredns-5d78_kube-system_coredns-"+corednsID+".log"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "enawatch.yaml")
+	if err := os.WriteFile(config, []byte(`
+publish_interval: 10s
+state_dir: `+state+`
+identity: {mode: static, host: node-1}
+linklocal: {enabled: true, dns_names: true, cgroup: `+root+`, kubelet_logs: `+logs+`}
+conntrack: {enabled: true}
+log: {format: json}
+sinks:
+  emf: {output: "file://`+state+`/emf.jsonl"}
+  prometheus: {listen: "`+agentAddress+`"}
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(state, agentUser, agentUser); err != nil {
+		t.Fatal(err)
+	}
+	a := &agent{log: &bytes.Buffer{}, final: map[string]uint64{}}
+	user := strconv.Itoa(agentUser)
+	a.cmd = exec.Command("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all,+bpf,+net_admin,+perfmon",
+		"--inh-caps=-all,+bpf,+net_admin,+perfmon", "--ambient-caps=-all,+bpf,+net_admin,+perfmon", filepath.Join(dir, "enawatch"), "run", "--config", config)
+	a.cmd.Stderr = a.log
+	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := a.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = a.cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("the agent's log:\n%s", a.log)
+		}
+	})
+	bed.Eventually(t, "the agent counts link-local traffic of ens5", func() bool {
+		return strings.Contains(a.scrape(), `enawatch_linklocal_packets_total{interface="ens5"`)
+	})
+	return a
+}
+
+func (a *agent) scrape() string {
+	resp, err := http.Get("http://" + agentAddress + "/metrics")
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body) // what is there is enough
+	return string(text)
+}
+
+// sum adds up the samples of a metric with a label, and notes those of all.
+func (a *agent) sum(name, label string) (n uint64) {
+	clear(a.final)
+	for line := range strings.Lines(a.scrape()) {
+		series, value, ok := strings.Cut(strings.TrimSpace(line), "} ")
+		v, err := strconv.ParseFloat(value, 64)
+		if !ok || err != nil {
+			continue
+		}
+		of, labels, _ := strings.Cut(series, "{")
+		a.final[of] += uint64(v)
+		if of == name && strings.Contains(labels, label) {
+			n += uint64(v)
+		}
+	}
+	return n
+}
+
+// holdsOnly checks that the agent is no root and has no other capability.
+func (a *agent) holdsOnly(t *testing.T) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d", agentUser), fmt.Sprintf("CapEff:\t%016x", uint64(capabilities)), fmt.Sprintf("CapBnd:\t%016x", uint64(capabilities))} {
+		if !strings.Contains(string(status), want+"\n") {
+			t.Errorf("no %q in\n%s", want, status)
+		}
+	}
+}
+
+// stop ends the agent and returns its log.
+func (a *agent) stop(t *testing.T) string {
+	t.Helper()
+	if err := a.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.cmd.Wait(); err != nil {
+		t.Errorf("the agent ended with %v", err)
+	}
+	return a.log.String()
+}
+
+// documents reads what the agent wrote.
+func (a *agent) documents(t *testing.T, dir string) (d documents) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "state", "emf.jsonl"))
+	if err != nil {
+		return d
+	}
+	d.senders = map[string]uint64{}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var one document
+		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
+			t.Fatalf("%v in %s", err, lines.Text())
+		}
+		d.add(&one)
+	}
+	return d
+}
