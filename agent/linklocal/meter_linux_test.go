@@ -8,14 +8,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -446,5 +449,82 @@ func TestWithoutTheRight(t *testing.T) {
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Errorf("with %q: %v\n%s", have, err, out)
 		}
+	}
+}
+
+// A kernel that is built without BPF, or that a container may not ask for it, is
+// told of in one line. That of the kernel is played by seccomp, which answers
+// bpf(2) as such a kernel does.
+func TestWithoutBPF(t *testing.T) {
+	if errno, err := strconv.Atoi(os.Getenv(refuseVariable)); err == nil {
+		runtime.LockOSThread() // and all threads get the filter
+		if err := refuseBPF(unix.Errno(errno)); err != nil {
+			t.Fatal(err)
+		}
+		want := os.Getenv(wantVariable)
+		if _, err := Open(Options{Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want one line with %q", err, want)
+		}
+		return
+	}
+	for errno, want := range map[unix.Errno]string{
+		unix.ENOSYS: "this kernel lacks what is needed: it takes Linux 5.10 or later with BPF on",
+		unix.EPERM:  "BPF is not permitted",
+	} {
+		c := exec.Command("/proc/self/exe", "-test.run=^TestWithoutBPF$")
+		c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", refuseVariable, errno), wantVariable+"="+want)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v: %v\n%s", errno, err, out)
+		}
+	}
+}
+
+// refuseBPF has bpf(2) fail from now on, in every thread.
+func refuseBPF(errno unix.Errno) error {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_BPF},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
+	if e != 0 {
+		return e
+	}
+	return nil
+}
+
+// Without the kernel's BTF everything works: the programs read packets only.
+func TestWithoutBTF(t *testing.T) {
+	if os.Getenv(rigVariable) != t.Name() {
+		c := exec.Command("unshare", "--mount", "--net", "--kill-child", "sh", "-c", `mount -t tmpfs tmpfs /sys/kernel/btf && exec "$0" "$@"`,
+			"/proc/self/exe", "-test.run=^"+t.Name()+"$")
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Args[len(c.Args)-2] = self
+		c.Env = append(os.Environ(), rigVariable+"="+t.Name())
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err == nil {
+		t.Fatal("the kernel's BTF is there")
+	}
+	index := wire(t)
+	root := newCgroup(t)
+	m := open(t, Options{Cgroup: root})
+	defer m.Close()
+	watch(t, m, index)
+	burst{To: "169.254.169.253:53", Count: 10, Name: "a.b", Cgroup: root}.start(t)()
+	until(t, m, "packets are counted", func() bool { got, _ := m.Totals(index); return got.Answers == 10 })
+	if top, _, ok := m.Top(1, history); !ok || len(top) != 1 || top[0].Packets[DNS] != 10 {
+		t.Errorf("senders %+v, %t", top, ok)
 	}
 }

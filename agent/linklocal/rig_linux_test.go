@@ -31,6 +31,8 @@ const (
 	sendVariable = "LINKLOCAL_TEST_SEND"
 	holdVariable = "LINKLOCAL_TEST_HOLD"
 	wantVariable = "LINKLOCAL_TEST_WANT"
+	// refuseVariable is the error that bpf(2) is to end with.
+	refuseVariable = "LINKLOCAL_TEST_REFUSE"
 )
 
 // hold counts an interface until it is killed, and says when it began.

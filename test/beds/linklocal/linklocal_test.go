@@ -69,6 +69,36 @@ func TestCard(t *testing.T) {
 		behindTheCard(t, dir)
 		return
 	}
+	underRig(t)
+}
+
+// Without any right, everything works but the counts, and one line says why.
+func TestWithoutRights(t *testing.T) {
+	dir := os.Getenv(insideVariable)
+	if dir == "" {
+		underRig(t)
+		return
+	}
+	agent := startAgent(t, dir, makeCgroups(t), "", "enawatch_windows_total 1")
+	log := agent.stop(t)
+	var said []string
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, `"WARN"`) || strings.Contains(line, `"ERROR"`) {
+			said = append(said, line)
+		}
+	}
+	if len(said) != 1 || !strings.Contains(said[0], "link-local traffic is not counted; everything else works") || !strings.Contains(said[0], "give the agent CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON") {
+		t.Errorf("complaints %q, want one that says what to do", said)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "state", "emf.jsonl"))
+	if err != nil || !strings.Contains(string(text), `"conntrack_allowance_available":50000`) || !strings.Contains(string(text), `"heartbeat":`) {
+		t.Errorf("%v; published:\n%s", err, text)
+	}
+}
+
+// underRig runs the calling test on scripted devices, inside the rig.
+func underRig(t *testing.T) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "ewll")
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +118,7 @@ func TestCard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(bed.Build(t, "./test/enasim"), "--scenario", "testdata/card.yaml", "--adds", pipe, "--", self, "-test.run=^TestCard$", "-test.v")
+	c := exec.Command(bed.Build(t, "./test/enasim"), "--scenario", "testdata/card.yaml", "--adds", pipe, "--", self, "-test.run=^"+t.Name()+"$", "-test.v")
 	c.Env = append(os.Environ(), insideVariable+"="+dir, "AWS_EC2_METADATA_DISABLED=true")
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)
@@ -103,7 +133,7 @@ func behindTheCard(t *testing.T, dir string) {
 	root := makeCgroups(t)
 	card := wireCard(t)
 	stopFollowing := followDrops(t, card, filepath.Join(dir, "dropped"))
-	agent := startAgent(t, dir, root)
+	agent := startAgent(t, dir, root, ",+bpf,+net_admin,+perfmon", `enawatch_linklocal_packets_total{interface="ens5"`)
 
 	in := func(cgroup string) string { return filepath.Join(root, cgroup) }
 	const resolver, resolver6 = "169.254.169.253:53", "[fd00:ec2::253]:53"
@@ -200,7 +230,8 @@ type agent struct {
 	final map[string]uint64 // sums of /metrics, as of the last look
 }
 
-func startAgent(t *testing.T, dir, root string) *agent {
+// startAgent starts it with some capabilities, and waits until /metrics has a text.
+func startAgent(t *testing.T, dir, root, have, until string) *agent {
 	t.Helper()
 	state, logs := filepath.Join(dir, "state"), filepath.Join(dir, "log")
 	for _, d := range []string{state, filepath.Join(logs, "pods", "kube-system_coredns-5d78_"+podUID), filepath.Join(logs, "containers")} {
@@ -230,8 +261,8 @@ sinks:
 	}
 	a := &agent{log: &bytes.Buffer{}, final: map[string]uint64{}}
 	user := strconv.Itoa(agentUser)
-	a.cmd = exec.Command("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all,+bpf,+net_admin,+perfmon",
-		"--inh-caps=-all,+bpf,+net_admin,+perfmon", "--ambient-caps=-all,+bpf,+net_admin,+perfmon", filepath.Join(dir, "enawatch"), "run", "--config", config)
+	a.cmd = exec.Command("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all"+have,
+		"--inh-caps=-all"+have, "--ambient-caps=-all"+have, filepath.Join(dir, "enawatch"), "run", "--config", config)
 	a.cmd.Stderr = a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := a.cmd.Start(); err != nil {
@@ -243,9 +274,7 @@ sinks:
 			t.Logf("the agent's log:\n%s", a.log)
 		}
 	})
-	bed.Eventually(t, "the agent counts link-local traffic of ens5", func() bool {
-		return strings.Contains(a.scrape(), `enawatch_linklocal_packets_total{interface="ens5"`)
-	})
+	bed.Eventually(t, "the agent's metrics have "+until, func() bool { return strings.Contains(a.scrape(), until) })
 	return a
 }
 
