@@ -163,6 +163,10 @@ func (c *cluster) prepareNode() {
 			}
 		}
 	}
+	if err := os.Mkdir(c.path("cgroup2"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.run("mount", "-t", "cgroup2", "cgroup2", c.path("cgroup2")) // for link-local counts
 	for _, setting := range []string{"kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory", "vm/panic_on_oom", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"} {
 		path := "/proc/sys/" + setting
 		text, err := os.ReadFile(path)

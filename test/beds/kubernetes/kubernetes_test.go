@@ -105,6 +105,7 @@ func insideCluster(t *testing.T, dir string) {
 			return strings.Contains(scrape(t), `enawatch_kubernetes_requests_total{result="ok"}`) && c.requests(t, "ok") > 0
 		})
 	})
+	t.Run("link-local counts", func(t *testing.T) { c.linkLocal(t, chart, settings) })
 	t.Run("uninstall", func(t *testing.T) {
 		c.helm("uninstall", "enawatch", "-n", "enawatch", "--wait", "--timeout", "2m")
 		if left := c.kubectl("get", "daemonset,configmap,role,rolebinding,clusterrole,clusterrolebinding,serviceaccount", "-A", "-l", "app.kubernetes.io/name=enawatch", "-o", "name"); strings.TrimSpace(left) != "" {
@@ -186,6 +187,40 @@ func (c *cluster) unprivileged(t *testing.T) {
 		if strings.HasPrefix(line, "VmHWM") {
 			t.Log(strings.TrimSpace(line))
 		}
+	}
+}
+
+// linkLocal: with linklocal.enabled the agent has the capabilities for eBPF and no
+// other, under the runtime's default seccomp profile; its programs are at the
+// interface and at the node's cgroups; and the state that another user had is its.
+func (c *cluster) linkLocal(t *testing.T, chart string, settings []string) {
+	c.helm(append([]string{"upgrade", "enawatch", chart, "--set", "linklocal.enabled=true", "--set", "linklocal.cgroup=" + c.path("cgroup2"),
+		"--set", "config.conntrack.enabled=true"}, settings...)...)
+	pids := c.agents()
+	if len(pids) != 1 {
+		t.Fatalf("%d agents", len(pids))
+	}
+	status := string(mustRead(t, fmt.Sprintf("/proc/%d/status", pids[0])))
+	for _, want := range []string{"Uid:\t0\t0\t0\t0", "NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t000000c000001000", "CapBnd:\t000000c000001000", "CapAmb:\t0000000000000000"} {
+		if !strings.Contains(status, want+"\n") {
+			t.Errorf("no %q in\n%s", want, status)
+		}
+	}
+	pod := c.kubectl("-n", "enawatch", "get", "pods", "-l", "app.kubernetes.io/name=enawatch", "-o", "jsonpath={.items[0].metadata.name}")
+	defer func() {
+		if t.Failed() {
+			t.Logf("the agent's log:\n%s", c.logs(pod))
+		}
+	}()
+	c.until("the interface is counted", func() bool { return strings.Contains(scrape(t), `enawatch_linklocal_packets_total{interface="ens5"`) })
+	log := c.logs(pod)
+	for _, unwanted := range []string{"are not counted", "is not counted", "can't be told", "can't be opened"} {
+		if strings.Contains(log, unwanted) {
+			t.Errorf("the log says %q:\n%s", unwanted, log)
+		}
+	}
+	if text := scrape(t); !strings.Contains(text, `enawatch_linklocal_sender_packets{`) {
+		t.Errorf("senders are not known:\n%s", text)
 	}
 }
 
