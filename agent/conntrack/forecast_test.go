@@ -29,6 +29,12 @@ func TestForecast(t *testing.T) {
 			return 700
 		}, 400, "+2 -159"},
 		{"back and forth is one warning", func(s int) int { return 780 + 150*(s/30%2) }, 1000, "+32"},
+		{"growth that is half as fast is still the same warning", func(s int) int {
+			if s < 110 {
+				return 300 + 2*s
+			}
+			return 520 + (s-110)/2
+		}, 400, "+102"},
 		{"what is not known changes nothing", func(s int) int {
 			if s >= 50 && s < 300 {
 				return -1
@@ -79,11 +85,11 @@ func TestGrowth(t *testing.T) {
 		t.Errorf("%+v, want 3 less a second, and no end in sight", u)
 	}
 	f = forecast{}
-	for s := range fewest - 1 {
+	for s := range 9 {
 		f.add(time.Duration(s)*time.Second, uint64(600+10*s), 1000, true)
 	}
 	if f.use.PerSecond != 0 || f.use.Full != 0 {
-		t.Errorf("after %d readings: %+v, want no word on growth", fewest-1, f.use)
+		t.Errorf("after nine readings: %+v, want no word on growth", f.use)
 	}
 	if n := testing.AllocsPerRun(100, func() { at += time.Second; f.add(at, 5, 10, true) }); n != 0 {
 		t.Errorf("%v allocations a reading", n)
