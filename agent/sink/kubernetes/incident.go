@@ -142,6 +142,10 @@ func podsOn(p *metric.Pods) string {
 	return text
 }
 
+// ahead puts what begins and what is over before updates, which would else take
+// the whole budget: they are overdue where they come oftener than that is filled.
+const ahead = time.Hour
+
 // due returns when the next thing is to be told, if there is any.
 func (i *incident) due(now time.Time, updateEvery time.Duration) (time.Time, bool) {
 	switch {
@@ -150,7 +154,7 @@ func (i *incident) due(now time.Time, updateEvery time.Duration) (time.Time, boo
 	case i.event != "" && !i.over:
 		return i.toldAt.Add(updateEvery), true
 	}
-	return now, true
+	return now.Add(-ahead), true
 }
 
 // report returns what is to be told next.

@@ -290,6 +290,51 @@ func TestBudget(t *testing.T) {
 	})
 }
 
+// Updates that come oftener than the budget allows hold up no start and no end.
+func TestStartsAndEndsGoFirst(t *testing.T) {
+	a := newAPIServer(t)
+	synctest.Test(t, func(t *testing.T) {
+		api := a.client()
+		if _, err := api.credentials(); err != nil {
+			t.Fatal(err)
+		}
+		server := &line{}
+		api.http.Transport = server
+		o := options(&logs{})
+		o.RecoverAfter, o.UpdateEvery = time.Minute, time.Second
+		s := start(o, api)
+		defer s.Close(context.Background())
+		made := func() (n int) { // Events; what else is sent are updates
+			list, _ := server.set(false)
+			for _, r := range list {
+				if strings.HasPrefix(r, http.MethodPost) {
+					n++
+				}
+			}
+			return n
+		}
+		for n := range 200 { // a window each second
+			exceeded := map[string]float64{"pps": 1}
+			if n >= 100 && n < 140 {
+				exceeded["linklocal"] = 10
+			}
+			s.Publish(window(n, exceeded))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			switch soon := int(refill/time.Second) + 2; n {
+			case 100 + soon:
+				if made() != 2 {
+					t.Errorf("%d Events at second %d, want the second's start", made(), n)
+				}
+			case 140 + soon:
+				if made() != 3 {
+					t.Errorf("%d Events at second %d, want the second's end", made(), n)
+				}
+			}
+		}
+	})
+}
+
 // line leads to a server that is down, or takes everything.
 type line struct {
 	mu   sync.Mutex
