@@ -106,6 +106,16 @@ func (o *OTLP) serve(c *call) answer {
 	return a
 }
 
+// DecodeOTLP takes a request in protobuf apart, as of a receiver that is not
+// CloudWatch: an ExportMetricsServiceRequest, not compressed.
+func DecodeOTLP(body []byte, request int) ([]Point, error) {
+	var in metricspb.MetricsData
+	if err := proto.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	return pointsOf(&in, request), nil
+}
+
 // otlpSuccess is ExportMetricsServiceResponse.
 func otlpSuccess(media string, rejected int) answer {
 	a := answer{status: http.StatusOK, header: http.Header{"Content-Type": {media}}}

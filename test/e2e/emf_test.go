@@ -102,7 +102,9 @@ func toReceiver(e errand) {
 	case "tcp", "unix":
 		receivers.Go(func() { receiveStream(scheme, address, sent, &got) })
 	case "udp":
-		receivers.Go(func() { receiveDatagrams(address, sent, &got) })
+		l, err := net.ListenPacket(scheme, address)
+		must(err)
+		receivers.Go(func() { receiveDatagrams(l, sent, &got) })
 	}
 	c := exec.Command(e.Agent, "run", "--sinks.emf.output", output, "--sinks.emf.endpoint", aws.URL(), "--publish-interval", "1s",
 		"--state-dir", e.Dir, "--identity.mode", "static", "--identity.instance-id", "i-0123456789abcdef0", "--sinks.prometheus=false")
@@ -172,9 +174,7 @@ func accept(l net.Listener, most int, got *lines) {
 }
 
 // receiveDatagrams never goes away: what is sent to nobody by UDP is lost.
-func receiveDatagrams(address string, sent <-chan struct{}, got *lines) {
-	l, err := net.ListenPacket("udp", address)
-	must(err)
+func receiveDatagrams(l net.PacketConn, sent <-chan struct{}, got *lines) {
 	go func() {
 		<-sent
 		l.Close()

@@ -26,6 +26,10 @@ type errand struct {
 	// Script is what is done to Dir first.
 	Script string
 	Output string // sinks.emf.output, with DIR and PORT
+	// Variable is one of the agent's environment; Mounts is true for a mount
+	// namespace of its own.
+	Variable string
+	Mounts   bool
 }
 
 var errands = map[string]func(errand){
@@ -37,6 +41,7 @@ var errands = map[string]func(errand){
 	"outage":     throughOutage,
 	"emf":        toReceiver,
 	"killed":     killBetween,
+	"example":    runExample,
 	"otlp":       toOTLP,
 	"push":       pushing,
 	"deploy":     publishEverything,
@@ -62,7 +67,11 @@ func runErrand(t *testing.T, e errand, out any, rig ...string) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	c := exec.Command(rigPath, append(rig, "--", self)...)
+	rig = append(rig, "--")
+	if e.Mounts {
+		rig = append(rig, "unshare", "--mount", "--propagation", "private")
+	}
+	c := exec.Command(rigPath, append(rig, self)...)
 	c.Env = append(os.Environ(), insideVariable+"="+string(text))
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
