@@ -164,13 +164,24 @@ func begin(o *Options, bootID string) (*delta.Tracker, *ena.Watcher, error) {
 func (a *Agent) Run(ctx context.Context, grace time.Duration) {
 	a.loop.done = make(chan struct{})
 	a.loop.onChange = a.changed
+	a.mu.Lock()
 	a.schedule = window.NewSchedule(a.Clock, a.Sample, a.Publish)
+	a.mu.Unlock()
 	a.loop.guard = time.AfterFunc(readLimit, func() { a.takeOver(ctx) })
 	go a.run(ctx, 0, true)
 	<-a.loop.done
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	a.commits.Close(ctx)
+}
+
+// EndWindow has the open window end with the next reading.
+func (a *Agent) EndWindow() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.schedule != nil {
+		a.schedule.Cut()
+	}
 }
 
 // closeWindow hands the window on that t ends. The caller holds the lock.

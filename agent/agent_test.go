@@ -265,6 +265,27 @@ steps:
 	})
 }
 
+// A window that is to end early does, with the next reading, and the one after it
+// ends where it would have.
+func TestEndWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0}
+`), nil)
+		h.agent.EndWindow() // before the first one: nothing
+		time.AfterFunc(3500*time.Millisecond, h.agent.EndWindow)
+		h.run(t, 11500*time.Millisecond)
+		var got []time.Duration
+		for _, b := range h.out.batches {
+			got = append(got, b.Length.Round(time.Second))
+		}
+		if diff := cmp.Diff([]time.Duration{4 * time.Second, 6 * time.Second, 2 * time.Second}, got); diff != "" {
+			t.Errorf("lengths (-want +got)\n%s", diff)
+		}
+	})
+}
+
 // An agent that goes on where another one ended in the same process has all that
 // it had, whatever the store holds; an interface that came meanwhile was attached.
 func TestAgentAfterAnother(t *testing.T) {

@@ -295,6 +295,18 @@ func (l *loader) checkLinkLocal() {
 	}
 }
 
+// checkLifecycle refuses to ask IMDS too often, and where it is not to be asked.
+func (l *loader) checkLifecycle() {
+	const key = "lifecycle.poll"
+	switch poll := l.config.Lifecycle.Poll; {
+	case poll == 0 || l.faulty(key):
+	case poll < time.Second:
+		l.fault(l.set[key], key, "%s is too often for IMDS: write at least 1s, or 0s for never", short(poll))
+	case l.config.Identity.Mode == "static" && !l.faulty("identity.mode"):
+		l.fault(l.set[key], key, "identity.mode is static, which never asks IMDS: set that to auto, or leave out lifecycle.poll")
+	}
+}
+
 const day = 24 * time.Hour
 
 // nearestInterval returns the whole number of seconds nearest to an interval of

@@ -36,6 +36,7 @@ type Config struct {
 	Dimensions      map[string]string `yaml:"dimensions" max:"27" check:"dimension" doc:"Fixed dimensions of every metric, besides enawatch's own. CloudWatch bills each combination of values as a metric."`
 	Spool           Spool             `yaml:"spool" doc:"What is not delivered yet, in a file in state_dir. The oldest goes first where it exceeds a bound, and is counted."`
 	Identity        Identity          `yaml:"identity" short:"mode" doc:"Who this host is, where it is not to be found out."`
+	Lifecycle       Lifecycle         `yaml:"lifecycle" doc:"Whether the agent looks out for the end of this instance."`
 	Kubernetes      Kubernetes        `yaml:"kubernetes" doc:"Which pods are on which interface, where this host is a Kubernetes node."`
 	Conntrack       Conntrack         `yaml:"conntrack" doc:"How full the tables of tracked connections are, when they will be full, and whose the connections are."`
 	LinkLocal       LinkLocal         `yaml:"linklocal" doc:"Who spends the link-local budget: counts packets to the VPC's DNS, IMDS, NTP and KMS by eBPF, by interface, by second and by sender. It takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON."`
@@ -87,6 +88,11 @@ type Identity struct {
 	Nodegroup        string `yaml:"nodegroup" check:"label" doc:"Its EKS node group. Empty: the instance's tag, where instance metadata shows tags."`
 	Node             string `yaml:"node" check:"label" doc:"Its name as a Kubernetes node. Empty: the variable NODE_NAME."`
 	Pod              string `yaml:"pod" check:"label" doc:"Name of the agent's pod. Empty: the variable POD_NAME."`
+}
+
+// Lifecycle says whether the agent looks out for the end of this instance.
+type Lifecycle struct {
+	Poll time.Duration `yaml:"poll" default:"0s" min:"0s" max:"1m" doc:"How often IMDS is asked whether EC2 interrupts this spot instance or Auto Scaling terminates it; then the open window ends and everything is sent at once. 0s never asks; else at least 1s, and 5s is what AWS advises. Each time takes about ten packets out of the link-local budget."`
 }
 
 // Kubernetes says how pods are found.

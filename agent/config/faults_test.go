@@ -143,6 +143,10 @@ var faultTests = []struct {
 		`f.yaml:1: zeros: "x" is not known: write sparse or dense`,
 		`f.yaml:2: publish_interval: 11s does not divide a day evenly, so windows would drift off the wall clock: change it to 10s`,
 		`f.yaml:3: sinks: no sink is on, so nothing would be published: write "sinks: {emf: {}}" or set --sinks.emf`}},
+	{name: "IMDS asked too often", file: "lifecycle: {poll: 200ms}" + emf, want: []string{
+		`f.yaml:1: lifecycle.poll: 200ms is too often for IMDS: write at least 1s, or 0s for never`}},
+	{name: "IMDS asked and not to be asked", file: "identity: static\nlifecycle: {poll: 5s}" + emf, want: []string{
+		`f.yaml:2: lifecycle.poll: identity.mode is static, which never asks IMDS: set that to auto, or leave out lifecycle.poll`}},
 	{name: "too seldom for link-local counts", file: "sample_interval: 10s\nlinklocal: {enabled: true}" + emf, want: []string{
 		`f.yaml:2: linklocal.enabled: it wants a sample_interval of at most 5s, and that is 10s: change sample_interval, or leave link-local traffic uncounted`}},
 	{name: "resolver is no address", file: "linklocal: {resolvers: [\"fd00::2\"]}" + emf, want: []string{`f.yaml:1: linklocal.resolvers: "fd00::2" is no IPv4 address: write one such as 10.0.0.2`}},

@@ -159,6 +159,7 @@ func merge(path string, content []byte, environ []string, flags *pflag.FlagSet) 
 	l.checkSinks()
 	l.checkIntervals()
 	l.checkLinkLocal()
+	l.checkLifecycle()
 	l.checkRemoteWrite()
 	if len(l.faults) == 0 {
 		return l.config, nil

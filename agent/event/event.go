@@ -18,6 +18,7 @@ const (
 	Believed      = "believed"       // they are again
 	Clock         = "clock"          // the wall clock jumped
 	Conntrack     = "conntrack"      // a table of tracked connections is about to be full, or has room again
+	Notice        = "notice"         // somebody is about to take this instance away
 	PublishFailed = "publish_failed" // a destination takes nothing
 	PublishOK     = "publish_ok"     // it does again
 	Warning       = "warning"        // a warning that says of no kind what it is

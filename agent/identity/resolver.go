@@ -64,6 +64,7 @@ type Resolver struct {
 	known        []ENI
 	errs         []error   // what New found wrong
 	client       *client   // nil if IMDS is not to be asked
+	noticeClient *client   // the same for WatchNotices, which runs beside Run
 	hostOpen     time.Time // since when IMDS is asked for the host; zero if it is not
 
 	mu    sync.Mutex
@@ -108,7 +109,7 @@ func New(o Options) *Resolver {
 		if transport == nil {
 			transport = newTransport()
 		}
-		r.client = newClient(u, transport)
+		r.client, r.noticeClient = newClient(u, transport), newClient(u, transport)
 	}
 	return r
 }

@@ -47,6 +47,8 @@ type Delivery struct {
 
 	closing chan struct{} // closed by Close and Leave
 	leaving atomic.Bool
+	hurried chan struct{} // closed by Hurry
+	once    sync.Once     // of Hurry
 	done    chan struct{}
 	stop    context.CancelFunc // ends the call that is under way
 
@@ -65,7 +67,7 @@ func NewDelivery(s Destination, queue *store.Queue, phase time.Duration, log *sl
 	ctx, stop := context.WithCancel(context.Background())
 	d := &Delivery{
 		sink: s, queue: queue, log: log.With("sink", s.Name()), phase: phase,
-		random: rand.Float64, closing: make(chan struct{}), done: make(chan struct{}), stop: stop, requests: map[string]uint64{},
+		random: rand.Float64, closing: make(chan struct{}), hurried: make(chan struct{}), done: make(chan struct{}), stop: stop, requests: map[string]uint64{},
 	}
 	if t, ok := s.(Timely); ok {
 		d.patience, d.idempotent = t.Patience(), t.Idempotent()
@@ -73,6 +75,9 @@ func NewDelivery(s Destination, queue *store.Queue, phase time.Duration, log *sl
 	go d.run(ctx)
 	return d
 }
+
+// Hurry has windows sent as soon as they end, from now on.
+func (d *Delivery) Hurry() { d.once.Do(func() { close(d.hurried) }) }
 
 // Leave ends the delivery for another that goes on with the queue: the request
 // that is under way may end by itself, unless ctx ends first, and none is begun.
@@ -183,7 +188,7 @@ func (d *Delivery) pause(wake <-chan struct{}, wait time.Duration) bool {
 // awaitPhase waits until this host's moment has come to send a fresh item.
 func (d *Delivery) awaitPhase(item store.Item) {
 	if wait := time.Until(item.At.Add(d.phase)); wait > 0 && wait <= d.phase {
-		d.pause(nil, wait)
+		d.pause(d.hurried, wait)
 	}
 }
 

@@ -316,6 +316,26 @@ func TestEndDoesNotWaitForBetterTimes(t *testing.T) {
 	})
 }
 
+// Who is in a hurry sends what waits for its moment, and all that comes.
+func TestHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeSink{}
+		p := newPost(t, t.TempDir(), f, time.Hour)
+		p.commit(t, "a")
+		time.Sleep(time.Minute)
+		before := len(f.taken)
+		p.Hurry()
+		p.Hurry()
+		synctest.Wait()
+		p.commit(t, "b")
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"a", "b"}, f.taken); diff != "" || before != 0 {
+			t.Errorf("%d taken before (-want +got)\n%s", before, diff)
+		}
+		p.end(t, time.Second)
+	})
+}
+
 // A delivery that leaves lets the request end that is under way, begins none, and
 // the next one goes on with the queue: nothing is sent twice and nothing is in
 // doubt.

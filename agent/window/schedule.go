@@ -47,6 +47,7 @@ type Schedule struct {
 	opened   time.Duration // monotonic start of the window
 	lastWall time.Time
 	lastMono time.Duration
+	cut      bool
 }
 
 // NewSchedule opens the first window now.
@@ -67,6 +68,9 @@ func (s *Schedule) Next() time.Duration {
 	return wait
 }
 
+// Cut has the window end with the next tick.
+func (s *Schedule) Cut() { s.cut = true }
+
 // Tick takes note that a tick is due now.
 func (s *Schedule) Tick() Tick {
 	wall, mono := s.clock.Wall(), s.clock.Mono()
@@ -80,7 +84,7 @@ func (s *Schedule) Tick() Tick {
 
 	t.Length = (mono - s.opened).Round(s.sample)
 	boundary := t.At.Equal(t.At.Truncate(s.publish))
-	if t.Length > 0 && (t.Step != 0 || boundary || t.Length >= s.publish) {
+	if t.Length > 0 && (t.Step != 0 || boundary || t.Length >= s.publish || s.cut) {
 		s.close(&t, mono)
 	}
 	return t
@@ -98,5 +102,5 @@ func (s *Schedule) End() Tick {
 func (s *Schedule) close(t *Tick, mono time.Duration) {
 	t.Close = true
 	t.Start = t.At.Add(-t.Length).UTC()
-	s.opened = mono
+	s.opened, s.cut = mono, false
 }

@@ -45,6 +45,7 @@ type outputs struct {
 
 	mu         sync.Mutex // guards what follows: /metrics is served before it is set
 	deliveries []*sink.Delivery
+	hurried    bool
 }
 
 // openOutputs makes the sinks and opens the state file, unless old has it open.
@@ -212,6 +213,9 @@ func (o *outputs) start(r metric.Resource) {
 	}
 	for _, d := range o.deliveries {
 		d.OnRest(o.memory.Done)
+		if o.hurried {
+			d.Hurry()
+		}
 	}
 }
 
@@ -240,6 +244,16 @@ func spread(r metric.Resource, d time.Duration) time.Duration {
 	hash := sha256.Sum256([]byte(r.InstanceID + " " + r.Host))
 	share := float64(binary.BigEndian.Uint32(hash[:])) / (1 << 32)
 	return time.Duration(share * float64(d))
+}
+
+// hurry has windows sent as soon as they end, from now on.
+func (o *outputs) hurry() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hurried = true
+	for _, d := range o.deliveries {
+		d.Hurry()
+	}
 }
 
 // reopen does what logrotate expects of SIGHUP: a file is opened anew.

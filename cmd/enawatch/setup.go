@@ -162,7 +162,7 @@ func (s *setup) start(ctx context.Context, before *setup, opened func()) error {
 	if watch != nil {
 		s.followers = append(s.followers, watch.Close)
 	}
-	s.followers = append(s.followers, stopCounts, s.who.follow(ctx, s.agent), pods.follow(ctx, s.agent, watch))
+	s.followers = append(s.followers, stopCounts, s.who.follow(ctx, s.agent), pods.follow(ctx, s.agent, watch), s.followLifecycle(ctx))
 	run, stop := context.WithCancel(ctx)
 	s.stop = stop
 	go func() {

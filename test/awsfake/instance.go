@@ -28,6 +28,9 @@ type Instance struct {
 	// LifecycleState is autoscaling/target-lifecycle-state, "" outside of an
 	// Auto Scaling group.
 	LifecycleState string `json:"lifecycle_state"`
+	// SpotAction is spot/instance-action, as {"action":"terminate","time":"…"}; "" for
+	// an instance that is not interrupted.
+	SpotAction string `json:"spot_action"`
 	// Disabled answers 403 to everything: HttpEndpoint=disabled.
 	Disabled bool `json:"disabled"`
 	// V1 allows requests without a token: HttpTokens=optional.
@@ -119,6 +122,7 @@ func (i *Instance) metadata(region, account string, now time.Time) map[string]st
 		optional("placement/partition-number", strconv.Itoa(i.Partition))
 	}
 	optional("autoscaling/target-lifecycle-state", i.LifecycleState)
+	optional("spot/instance-action", i.SpotAction)
 	for key, value := range i.Tags {
 		m["meta-data/tags/instance/"+key] = value
 	}

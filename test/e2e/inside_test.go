@@ -46,6 +46,7 @@ var errands = map[string]func(errand){
 	"push":       pushing,
 	"deploy":     publishEverything,
 	"reload":     reloading,
+	"notice":     givenNotice,
 }
 
 func inside(text string) {
