@@ -22,11 +22,12 @@ type iface struct {
 	// reading is the newest one, until it is observed; took is how long it took.
 	reading ena.Reading
 	took    time.Duration
-	fresh   bool // the reading is not observed yet
-	busy    bool // a goroutine is in the kernel for it
-	blocked bool // the kernel held it up, and that was said
-	left    bool // it is gone; whoever is busy with it closes it
-	stale   bool // it was renamed while it was read
+	seen    time.Duration // monotonic time at which it was found
+	fresh   bool          // the reading is not observed yet
+	busy    bool          // a goroutine is in the kernel for it
+	blocked bool          // the kernel held it up, and that was said
+	left    bool          // it is gone; whoever is busy with it closes it
+	stale   bool          // it was renamed while it was read
 
 	pace    pace
 	verdict ena.Verdict
@@ -49,6 +50,9 @@ const (
 	readLimit = 100 * time.Millisecond
 	// slowLimit is how long it may take before its device counts as slow.
 	slowLimit = time.Second
+	// firstLimit is for how long the agent is not ready for want of a first
+	// reading: less than a service manager waits.
+	firstLimit = 30 * time.Second
 )
 
 // pace slows readings down of a device that is slow or fails: each of them
@@ -116,7 +120,7 @@ func (a *Agent) newInterface(n ena.Netdev, c ena.Change) {
 	}
 	mi.Pods = a.pods(n.Index, mi.ENI)
 	a.interfaces = append(a.interfaces, &iface{
-		index: n.Index, driver: n.Driver, reader: reader,
+		index: n.Index, driver: n.Driver, reader: reader, seen: a.Clock.Mono(),
 		life: a.tracker.Life(mi, n.Index, c == ena.Attached),
 		row:  a.window.Add(mi),
 		live: a.Live.Add(mi),

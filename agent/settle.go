@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"time"
 
 	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/ena"
@@ -30,7 +31,7 @@ func (a *Agent) settle(turn int) bool {
 			a.observe(i)
 		}
 	}
-	if !a.ready && a.loop.listed && a.allRead() {
+	if !a.ready && a.loop.listed && a.allRead(a.Clock.Mono()) {
 		a.ready = true
 		if len(a.interfaces) == 0 {
 			a.Log.Warn("this host has no ENA interface that is wanted: waiting for one")
@@ -74,10 +75,11 @@ func (a *Agent) settle(turn int) bool {
 	return true
 }
 
-// allRead reports whether every interface has a verdict or is stuck.
-func (a *Agent) allRead() bool {
+// allRead reports whether every interface has a verdict, or is stuck for so long
+// that nobody waits for it any more.
+func (a *Agent) allRead(now time.Duration) bool {
 	for _, i := range a.interfaces {
-		if !i.judged && !i.busy {
+		if !i.judged && (!i.busy || now-i.seen < firstLimit) {
 			return false
 		}
 	}

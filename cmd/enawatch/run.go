@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -38,6 +39,10 @@ fault, the log says so and the old one stays in force. state_dir changes at a
 restart only, and so do flags and variables.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			// Go's own exit code of a crash, and of the watchdog's SIGABRT, is
+			// exitUsage, after which systemd does not start the agent again: end by
+			// the signal instead.
+			debug.SetTraceback("crash")
 			cfg, err := config.Load(path, os.Environ(), c.Flags())
 			if err != nil {
 				return err
