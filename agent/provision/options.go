@@ -48,6 +48,9 @@ var Levels = []Level{
 	{"severe", 30, 3, 5, "the allowance is too low for the load"},
 }
 
+// DefaultName is that of the set.
+const DefaultName = "enawatch"
+
 // Defaults of thresholds.
 const (
 	DefaultLevel = "sustained"

@@ -40,19 +40,32 @@ func allow(sid string, resources []string, actions ...string) Statement {
 // all is every resource: what CloudWatch has no narrower name for.
 var all = []string{"*"}
 
-// ReadActions and WriteActions are what plan needs, and what apply and destroy
-// need besides.
-var (
-	ReadActions = []string{
+// planning allows what plan needs.
+func planning() Statement {
+	return allow("Plan", all,
 		"cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource", "cloudwatch:ListDashboards", "cloudwatch:GetDashboard",
-		"cloudwatch:DescribeInsightRules", "logs:DescribeQueryDefinitions",
-	}
-	WriteActions = []string{
-		"cloudwatch:PutMetricAlarm", "cloudwatch:PutCompositeAlarm", "cloudwatch:PutLogAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource",
-		"cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards", "cloudwatch:PutInsightRule", "cloudwatch:DeleteInsightRules",
-		"logs:PutQueryDefinition", "logs:DeleteQueryDefinition",
-	}
-)
+		"cloudwatch:DescribeInsightRules", "logs:DescribeQueryDefinitions")
+}
+
+// Applying is what apply and destroy need for a set: to change what has its
+// prefix, as far as IAM knows narrower names ("Actions, resources, and condition
+// keys for Amazon CloudWatch").
+func Applying(set string) Document {
+	alarms, rules := "arn:aws:cloudwatch:*:*:alarm:"+set+"-*", "arn:aws:cloudwatch:*:*:insight-rule/"+set+"-*"
+	dashboards := "arn:aws:cloudwatch::*:dashboard/" + set
+	role := allow("QueryRole", []string{"arn:aws:iam::*:role/" + set + "-*"}, "iam:PassRole") // of log alarms
+	role.Condition = map[string]map[string][]string{"StringEquals": {"iam:PassedToService": {"cloudwatch.amazonaws.com"}}}
+	return Document{"2012-10-17", []Statement{
+		planning(),
+		allow("Alarms", []string{alarms}, "cloudwatch:PutMetricAlarm", "cloudwatch:PutLogAlarm", "cloudwatch:DeleteAlarms"),
+		allow("CompositeAlarms", all, "cloudwatch:PutCompositeAlarm"), // takes nothing narrower (API_PutCompositeAlarm)
+		allow("Dashboards", []string{dashboards}, "cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards"),
+		allow("Rules", []string{rules}, "cloudwatch:PutInsightRule", "cloudwatch:DeleteInsightRules"),
+		allow("Tags", []string{alarms, dashboards, rules}, "cloudwatch:TagResource"),
+		allow("Queries", all, "logs:PutQueryDefinition", "logs:DeleteQueryDefinition"), // have no ARN
+		role,
+	}}
+}
 
 // PutMetrics is what the agent needs for CloudWatch metrics in a namespace.
 func PutMetrics(namespace string) Document {
@@ -74,10 +87,7 @@ func Policies() []Policy {
 			allow("SeeLogGroups", []string{"arn:aws:logs:*:*:log-group:*"}, "logs:DescribeLogGroups"),
 		}}},
 		{"otlp", "sinks.otlp with sigv4", Document{version, []Statement{allow("PutOTLPMetrics", all, "cloudwatch:PutMetricData")}}},
-		{"plan", "enawatch alarms plan, enawatch dashboard plan", Document{version, []Statement{allow("Plan", all, ReadActions...)}}},
-		{"apply", "enawatch alarms apply and destroy, enawatch dashboard apply and destroy", Document{version, []Statement{
-			allow("Plan", all, ReadActions...),
-			allow("Apply", all, WriteActions...),
-		}}},
+		{"plan", "enawatch alarms plan, enawatch dashboard plan", Document{version, []Statement{planning()}}},
+		{"apply", "enawatch alarms apply and destroy, enawatch dashboard apply and destroy, of a set named " + DefaultName, Applying(DefaultName)},
 	}
 }

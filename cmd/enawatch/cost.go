@@ -22,7 +22,7 @@ func costCommand() *cobra.Command {
 	in := cost.Default()
 	groups := 1
 	var more extras
-	alarms := &wanted{name: "enawatch"}
+	alarms := &wanted{name: provision.DefaultName}
 	c := &cobra.Command{
 		Use:   "cost",
 		Short: "Print what a configuration costs a month at AWS",

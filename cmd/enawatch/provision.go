@@ -36,7 +36,7 @@ type wanted struct {
 // common gives c the flags that say whose alarms or dashboard it is about.
 func (w *wanted) common(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&w.name, "name", "enawatch", "name of the set: prefix of all names, and its owner's tag")
+	f.StringVar(&w.name, "name", provision.DefaultName, "name of the set: prefix of all names, and its owner's tag")
 	f.StringVar(&w.region, "region", "", "region of the account; empty: AWS_REGION or the shared configuration")
 	f.StringVar(&w.logGroup, "log-group", "", "log group that EMF goes to; empty: that of the configuration")
 	configFlags(c, &w.config)

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
@@ -76,6 +77,7 @@ type Account struct {
 	config     aws.Config
 	cloudwatch *cloudwatch.Client
 	logs       *cloudwatchlogs.Client
+	sts        *sts.Client
 	last       time.Time
 }
 
@@ -106,6 +108,7 @@ func Open(ctx context.Context, o Options) (*Account, error) {
 			c.BaseEndpoint = endpoint
 		}
 	})
+	a.sts = sts.NewFromConfig(cfg)
 	a.logs = cloudwatchlogs.NewFromConfig(cfg, func(c *cloudwatchlogs.Options) {
 		if o.LogsEndpoint != "" {
 			c.BaseEndpoint = &o.LogsEndpoint
@@ -139,8 +142,11 @@ func (a *Account) call(ctx context.Context, operation string, f func(http awscli
 			return nil
 		}
 		service := "cloudwatch:"
-		if strings.HasSuffix(strings.TrimSuffix(operation, "s"), "QueryDefinition") {
+		switch {
+		case strings.HasSuffix(strings.TrimSuffix(operation, "s"), "QueryDefinition"):
 			service = "logs:"
+		case operation == "GetCallerIdentity":
+			service = "sts:"
 		}
 		permission := "give the identity that calls the action " + service + operation + " (deploy/iam/apply.json)"
 		e := x.Classify(err, operation, permission, credentials)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
+	"github.com/aws/smithy-go/encoding/cbor"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/enawatch/enawatch/agent/metric"
@@ -60,6 +62,7 @@ func open(t *testing.T) (*Account, *awsfake.Server) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	t.Setenv("AWS_ENDPOINT_URL_STS", s.URL())
 	key := awsfake.DefaultCredential
 	a, err := Open(t.Context(), Options{
 		AWS: awsclient.Options{
@@ -149,13 +152,57 @@ func TestPlanApplyDestroy(t *testing.T) {
 			t.Errorf("after destroy: %v, %v", steps(p), err)
 		}
 	}
-	allowed := slices.Concat(provision.ReadActions, provision.WriteActions)
+	allowed := provision.Applying("ena")
 	for _, r := range s.Journal.Requests("", "") {
-		service := map[string]string{"cloudwatch": "cloudwatch:", "logs": "logs:"}[r.Service]
-		if !slices.Contains(allowed, service+r.Operation) {
-			t.Errorf("the policy does not allow %s%s", service, r.Operation)
+		if r.Service == "sts" {
+			continue // needs no permission
+		}
+		for _, arn := range changed(t, r) {
+			if action := r.Service + ":" + r.Operation; !allows(allowed, action, arn) {
+				t.Errorf("the policy does not allow %s of %s", action, arn)
+			} else if strings.HasPrefix(arn, "arn:") && r.Operation != "PutCompositeAlarm" && allows(allowed, action, strings.Replace(arn, "ena", "other", 1)) {
+				t.Errorf("the policy allows %s of others than %s", action, arn)
+			}
 		}
 	}
+}
+
+// changed lists the ARNs of what a call changes, or a word that only * matches.
+func changed(t *testing.T, r awsfake.Request) (arns []string) {
+	t.Helper()
+	if r.Service != "cloudwatch" || !strings.HasPrefix(r.Operation, "Put") && !strings.HasPrefix(r.Operation, "Delete") {
+		return []string{"anything"}
+	}
+	v, err := cbor.Decode(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for member, prefix := range map[string]string{
+		"AlarmName": "arn:aws:cloudwatch:us-east-1:123456789012:alarm:", "DashboardName": "arn:aws:cloudwatch::123456789012:dashboard/",
+		"RuleName": "arn:aws:cloudwatch:us-east-1:123456789012:insight-rule/",
+	} {
+		if name, ok := v.(cbor.Map)[member].(cbor.String); ok {
+			arns = append(arns, prefix+string(name))
+		}
+		names, _ := v.(cbor.Map)[member+"s"].(cbor.List)
+		for _, n := range names {
+			arns = append(arns, prefix+string(n.(cbor.String)))
+		}
+	}
+	if len(arns) == 0 {
+		t.Errorf("what does %s change?", r.Operation)
+	}
+	return arns
+}
+
+// allows evaluates a policy without conditions (IAM User Guide, "Policy evaluation
+// logic"): * stands for anything.
+func allows(d provision.Document, action, arn string) bool {
+	return slices.ContainsFunc(d.Statement, func(s provision.Statement) bool {
+		return slices.Contains(s.Action, action) && slices.ContainsFunc(s.Resource, func(pattern string) bool {
+			return regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$").MatchString(arn)
+		})
+	})
 }
 
 // What somebody changed by hand shows, by field, and is put right.
@@ -201,8 +248,8 @@ func TestHandEdits(t *testing.T) {
 	}
 }
 
-// A dashboard stays while rules do, whose they are follows from it: the next
-// destroy finds all of them.
+// Rules are found to be the set's without its dashboard: by the next destroy, and
+// if somebody deleted it by hand.
 func TestDestroyDeniedHalfway(t *testing.T) {
 	a, s := open(t)
 	views, err := provision.Dashboards(options())
@@ -222,7 +269,7 @@ func TestDestroyDeniedHalfway(t *testing.T) {
 		return p, err
 	}
 	first, err := destroy()
-	if err == nil || !strings.Contains(err.Error(), "kept") {
+	if err == nil || !strings.Contains(err.Error(), "DeleteInsightRules") {
 		t.Errorf("denied: %v", err)
 	}
 	s.Faults.Clear()
@@ -240,6 +287,39 @@ func TestDestroyDeniedHalfway(t *testing.T) {
 	}
 	if p, err := a.Owned(t.Context(), "ena", Views); err != nil || len(p.Steps) > 0 {
 		t.Errorf("left: %v, %v", steps(p), err)
+	}
+}
+
+// Dashboards are global: that of another region has the name, and stays.
+func TestDashboardOfAnotherRegion(t *testing.T) {
+	a, _ := open(t)
+	o := options()
+	o.Insights = false
+	views, err := provision.Dashboards(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, a, plan(t, a, views, Views, true))
+	there := *a
+	there.config.Region = "eu-west-1"
+	o.Region = "eu-west-1"
+	if views, err = provision.Dashboards(o); err != nil {
+		t.Fatal(err)
+	}
+	p := plan(t, &there, views, Views, true)
+	if p.Count(Conflict) != 1 {
+		t.Errorf("planned:\n%s", strings.Join(steps(p), "\n"))
+	}
+	if _, err := there.Apply(t.Context(), &Plan{Steps: p.Steps[:1]}); err == nil || !strings.Contains(err.Error(), "dashboards are global") {
+		t.Errorf("applied: %v", err)
+	}
+	if p, err = there.Owned(t.Context(), "ena", Views); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range p.Steps {
+		if s.Kind == dashboard {
+			t.Errorf("destroy %ss %s", s.Action, s.Name)
+		}
 	}
 }
 

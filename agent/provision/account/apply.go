@@ -27,7 +27,11 @@ func (a *Account) Apply(ctx context.Context, p *Plan) (done map[Action]int, err 
 		s := &p.Steps[i]
 		switch s.Action {
 		case Conflict:
-			failed = append(failed, fmt.Errorf("%s %s: %w: rename or delete it, or choose another --name", s.Kind, s.Name, ErrConflict))
+			why := ""
+			if s.Kind == dashboard {
+				why = " (perhaps another region's, as dashboards are global)"
+			}
+			failed = append(failed, fmt.Errorf("%s %s: %w%s: rename or delete it, or choose another --name", s.Kind, s.Name, ErrConflict, why))
 		case Create, Update:
 			a.o.Progress(n, all, string(s.Action)+" "+s.Name)
 			if err := a.put(ctx, s); err != nil {
@@ -44,10 +48,6 @@ func (a *Account) Apply(ctx context.Context, p *Plan) (done map[Action]int, err 
 		}
 	}
 	for _, batch := range batches(gone) {
-		if batch[0].Kind == dashboard && len(failed) > 0 {
-			failed = append(failed, fmt.Errorf("dashboard %s: kept, as by it the rules that are left are known to be the set's: try again", batch[0].Name))
-			continue
-		}
 		a.o.Progress(n, all, "delete "+batch[0].Name)
 		if err := a.remove(ctx, batch); err != nil {
 			failed = append(failed, fmt.Errorf("%s %s: %w", batch[0].Kind, batch[0].Name, err))
@@ -100,16 +100,13 @@ func (a *Account) put(ctx context.Context, s *Step) error {
 }
 
 // batches groups steps into calls: composite alarms go first and alone, as
-// DeleteAlarms takes one of them, then up to 100 alarms at once. Dashboards go
-// last: whose a rule is follows from one (findRules).
+// DeleteAlarms takes one of them, then up to 100 alarms at once.
 func batches(steps []Step) (list [][]Step) {
-	var alarms, rest, dashboards [][]Step
+	var alarms, rest [][]Step
 	for _, s := range steps {
 		switch last := len(alarms) - 1; {
 		case s.Kind == compositeAlarm:
 			list = append(list, []Step{s})
-		case s.Kind == dashboard:
-			dashboards = append(dashboards, []Step{s})
 		case family(s.Kind) != "alarm":
 			rest = append(rest, []Step{s})
 		case last < 0 || len(alarms[last]) == pageSize:
@@ -118,7 +115,7 @@ func batches(steps []Step) (list [][]Step) {
 			alarms[last] = append(alarms[last], s)
 		}
 	}
-	return slices.Concat(list, alarms, rest, dashboards)
+	return slices.Concat(list, alarms, rest)
 }
 
 // remove deletes a batch.

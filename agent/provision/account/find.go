@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/enawatch/enawatch/agent/provision"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
@@ -27,7 +29,7 @@ func (a *Account) find(ctx context.Context, set string, kinds Kinds, wanted []re
 	if err != nil {
 		return nil, err
 	}
-	rules, err := a.findRules(ctx, set, list)
+	rules, err := a.findRules(ctx, set)
 	if err != nil {
 		return nil, err
 	}
@@ -105,10 +107,9 @@ type rule struct {
 	ApplyOnTransformedLogs              *bool
 }
 
-// findRules finds rules. The API does not tell their ARNs, which are like those
-// of dashboards.
-func (a *Account) findRules(ctx context.Context, set string, dashboards []existing) (list []existing, err error) {
-	in := &cloudwatch.DescribeInsightRulesInput{}
+// findRules finds rules. The API does not tell their ARNs.
+func (a *Account) findRules(ctx context.Context, set string) (list []existing, err error) {
+	in, prefix := &cloudwatch.DescribeInsightRulesInput{}, ""
 	for {
 		var out *cloudwatch.DescribeInsightRulesOutput
 		if err := a.call(ctx, "DescribeInsightRules", func(http awsclient.HTTPClient) (err error) {
@@ -122,11 +123,12 @@ func (a *Account) findRules(ctx context.Context, set string, dashboards []existi
 			if !strings.HasPrefix(name, set+"-") {
 				continue
 			}
-			arn := ""
-			if len(dashboards) > 0 {
-				arn = a.ruleARN(dashboards[0].arn, name)
+			if prefix == "" {
+				if prefix, err = a.rulePrefix(ctx); err != nil {
+					return nil, err
+				}
 			}
-			list = append(list, existing{insightRule, name, arn, "", &rule{r.Name, r.Definition, r.State, r.ApplyOnTransformedLogs}})
+			list = append(list, existing{insightRule, name, prefix + name, "", &rule{r.Name, r.Definition, r.State, r.ApplyOnTransformedLogs}})
 		}
 		if in.NextToken = out.NextToken; in.NextToken == nil {
 			return list, nil
@@ -134,13 +136,21 @@ func (a *Account) findRules(ctx context.Context, set string, dashboards []existi
 	}
 }
 
-// ruleARN makes the ARN of a rule from that of a dashboard, which has no region.
-func (a *Account) ruleARN(dashboard, name string) string {
-	parts := strings.SplitN(dashboard, ":", 6) // arn:aws:cloudwatch::ACCOUNT:dashboard/NAME
-	if len(parts) < 6 {
-		return ""
+// rulePrefix returns the ARN of a rule without its name, by the caller's own ARN,
+// which IAM lets anyone ask for.
+func (a *Account) rulePrefix(ctx context.Context) (string, error) {
+	var who *sts.GetCallerIdentityOutput
+	if err := a.call(ctx, "GetCallerIdentity", func(http awsclient.HTTPClient) (err error) {
+		who, err = a.sts.GetCallerIdentity(ctx, nil, func(o *sts.Options) { o.HTTPClient = http })
+		return err
+	}); err != nil {
+		return "", err
 	}
-	return fmt.Sprintf("arn:%s:cloudwatch:%s:%s:insight-rule/%s", parts[1], a.config.Region, parts[4], name)
+	partition := "aws"
+	if parts := strings.SplitN(aws.ToString(who.Arn), ":", 3); len(parts) == 3 {
+		partition = parts[1]
+	}
+	return fmt.Sprintf("arn:%s:cloudwatch:%s:%s:insight-rule/", partition, a.config.Region, aws.ToString(who.Account)), nil
 }
 
 // findQueries finds the queries in the set's folder: what is in it is the set's,
@@ -171,13 +181,16 @@ type query struct {
 	LogGroupNames     []string
 }
 
-// owns reports whether something has the set's tag.
+// owns reports whether something has the set's tag. A dashboard that shows another
+// region is that region's, as dashboards are global.
 func (a *Account) owns(ctx context.Context, set string, f existing) (bool, error) {
 	if f.kind == savedQuery {
 		return true, nil
 	}
-	if f.arn == "" {
-		return false, nil
+	if d, ok := f.current.(*cloudwatch.GetDashboardOutput); ok {
+		if r := regionOf(aws.ToString(d.DashboardBody)); r != "" && r != a.config.Region {
+			return false, nil
+		}
 	}
 	var out *cloudwatch.ListTagsForResourceOutput
 	err := a.call(ctx, "ListTagsForResource", func(http awsclient.HTTPClient) (err error) {
@@ -190,6 +203,25 @@ func (a *Account) owns(ctx context.Context, set string, f existing) (bool, error
 	return slices.ContainsFunc(out.Tags, func(t types.Tag) bool {
 		return aws.ToString(t.Key) == provision.OwnerTag && aws.ToString(t.Value) == set
 	}), nil
+}
+
+// regionOf returns the region of a dashboard's widgets, or "" if they name none.
+func regionOf(body string) string {
+	var b struct {
+		Widgets []struct {
+			Properties struct {
+				Region string `json:"region"`
+			} `json:"properties"`
+		} `json:"widgets"`
+	}
+	if json.Unmarshal([]byte(body), &b) == nil {
+		for _, w := range b.Widgets {
+			if w.Properties.Region != "" {
+				return w.Properties.Region
+			}
+		}
+	}
+	return ""
 }
 
 func through(http awsclient.HTTPClient) func(*cloudwatch.Options) {
