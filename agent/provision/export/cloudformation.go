@@ -11,6 +11,9 @@ import (
 	"github.com/enawatch/enawatch/agent/provision"
 )
 
+// maxResources is of one template (User Guide, "CloudFormation quotas").
+const maxResources = 500
+
 // cloudFormation writes a template in YAML.
 func cloudFormation(s *provision.Set, o Options) ([]byte, error) {
 	var parameters, all []any
@@ -42,14 +45,17 @@ func cloudFormation(s *provision.Set, o Options) ([]byte, error) {
 	list := resources(s)
 	ids := map[string]string{}
 	for i := range list {
-		ids[list[i].name] = list[i].id(s.Name)
+		ids[list[i].name] = list[i].id
 	}
 	for i := range list {
 		r, err := formationResource(s, &list[i], ids)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, list[i].id(s.Name), r)
+		all = append(all, list[i].id, r)
+	}
+	if n := len(all) / 2; n > maxResources {
+		return nil, fmt.Errorf("a template takes %d resources, and this set has %d: export fewer --instances or --groups at a time, each under its own --name, or use enawatch alarms apply", maxResources, n)
 	}
 	parts := []any{"AWSTemplateFormatVersion", "2010-09-09", "Description", "Network allowances of EC2 instances, by enawatch (" + s.Name + ")."}
 	if len(parameters) > 0 {

@@ -5,6 +5,7 @@ package export
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strings"
 
@@ -81,12 +82,29 @@ type resource struct {
 	kind
 	name  string
 	input any // with the field names of the API
-	// after are resources that must be there before.
+	// id names the resource in a template: letters and digits.
+	id string
+	// after are the names of alarms that must be there before, if the set has them.
 	after []string
 }
 
-// id names the resource in a template: letters and digits.
-func (r *resource) id(set string) string {
+// identify gives each resource an id. Names that make the same one, such as those
+// of the groups web-1 and web1, are told apart by a checksum.
+func identify(list []resource, set string) {
+	taken := map[string]int{}
+	for i := range list {
+		list[i].id = list[i].plainID(set)
+		taken[strings.ToLower(list[i].id)]++
+	}
+	for i := range list {
+		if r := &list[i]; taken[strings.ToLower(r.id)] > 1 {
+			r.id += fmt.Sprintf("X%08x", crc32.ChecksumIEEE([]byte(r.name)))
+		}
+	}
+}
+
+// plainID is a name without what is no letter or digit.
+func (r *resource) plainID(set string) string {
 	name := strings.TrimPrefix(strings.TrimPrefix(r.name, set), "-")
 	var b strings.Builder
 	up := true
@@ -137,6 +155,7 @@ func resources(s *provision.Set) (list []resource) {
 	for i := range s.Queries {
 		list = append(list, resource{kind: queryResource, name: strings.Replace(s.Queries[i].Name, "/", "-query ", 1), input: &s.Queries[i]})
 	}
+	identify(list, s.Name)
 	return list
 }
 

@@ -3,11 +3,15 @@ package export
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +182,100 @@ func TestCloudFormationIsWhole(t *testing.T) {
 	}
 	if len(references) < 20 || len(template.Resources) < 50 {
 		t.Errorf("%d references, %d resources", len(references), len(template.Resources))
+	}
+}
+
+// Names that are alike have ids of their own, in each format.
+func TestIDs(t *testing.T) {
+	o := provision.Options{Name: "net", Namespace: "ENA", Interval: time.Minute, Scopes: []provision.Scope{provision.Group}, Level: provision.Levels[1]}
+	for _, name := range []string{"web-1", "web1", "wEb1", "web.1", "api"} {
+		o.Groups = append(o.Groups, provision.GroupOf{{Name: "AutoScalingGroupName", Value: name}})
+	}
+	s, err := provision.Alarms(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for format, id := range map[string]string{
+		"cloudformation": `(?m)^  (\w+):\n    Type: AWS::CloudWatch`, "terraform": `resource ("\w+" "\w+")`, "cdk-json": `"construct": "[^"]+",\s+"id": "(\w+)"`,
+	} {
+		seen := map[string]bool{}
+		for _, m := range regexp.MustCompile(id).FindAllStringSubmatch(write(t, format, s, Options{}), -1) {
+			seen[m[1]] = true
+		}
+		if len(seen) != s.Len() {
+			t.Errorf("%s: %d ids for %d alarms: %v", format, len(seen), s.Len(), slices.Sorted(maps.Keys(seen)))
+		}
+	}
+	if text := write(t, "cloudformation", s, Options{}); !strings.Contains(text, "\n  ApiPpsExceeded:\n") {
+		t.Error("a name like no other has no plain id")
+	}
+}
+
+// CloudFormation takes 500 resources; what is left out is not left out silently.
+func TestTooManyResources(t *testing.T) {
+	o := provision.Options{Name: "net", Namespace: "ENA", Interval: time.Minute, Scopes: []provision.Scope{provision.PerHost}, Level: provision.Levels[1]}
+	for i := range 51 { // of ten alarms each
+		o.Instances = append(o.Instances, fmt.Sprintf("i-%017x", i))
+	}
+	for n, want := range map[int]string{50: "", 51: "500 resources, and this set has 510"} {
+		part := o
+		part.Instances = o.Instances[:n]
+		s, err := provision.Alarms(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = Write(io.Discard, "cloudformation", s, Options{}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d alarms: %v, want %q", s.Len(), err, want)
+		}
+		if err = Write(io.Discard, "terraform", s, Options{}); err != nil {
+			t.Errorf("%d alarms in Terraform: %v", s.Len(), err)
+		}
+	}
+	s := set(t, provision.PerHost)
+	for n := len(resources(s)); n < 499; n++ {
+		s.Queries = append(s.Queries, provision.Query{Name: fmt.Sprintf("net/q%d", n), QueryString: "limit 1"})
+	}
+	if err := Write(io.Discard, "cloudformation", s, everything); err == nil || !strings.Contains(err.Error(), "has 503") {
+		t.Errorf("with topic, policies and subscription: %v", err)
+	}
+}
+
+// A suppressor that the set does not have is none of the template's.
+func TestForeignSuppressor(t *testing.T) {
+	o := provision.Options{
+		Name: "net", Namespace: "ENA", Interval: time.Minute, Scopes: []provision.Scope{provision.PerHost}, Level: provision.Levels[1],
+		Suppressor: "net-maintenance",
+	}
+	s, err := provision.Alarms(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := write(t, "terraform", s, Options{})
+	file, diagnostics := hclsyntax.ParseConfig([]byte(text), "main.tf", hcl.InitialPos)
+	if diagnostics.HasErrors() {
+		t.Fatal(diagnostics)
+	}
+	declared, depends := map[string]bool{}, 0
+	for _, b := range file.Body.(*hclsyntax.Body).Blocks {
+		if b.Type == "resource" {
+			declared[b.Labels[0]+"."+b.Labels[1]] = true
+		}
+	}
+	for _, b := range file.Body.(*hclsyntax.Body).Blocks {
+		if on, ok := b.Body.Attributes["depends_on"]; ok {
+			for _, v := range on.Expr.Variables() {
+				depends++
+				if address := v.RootName() + "." + v[1].(hcl.TraverseAttr).Name; !declared[address] {
+					t.Errorf("%s depends on %s, which is not there", b.Labels[1], address)
+				}
+			}
+		}
+	}
+	if depends < 6 || !strings.Contains(text, `"net-maintenance"`) {
+		t.Errorf("%d dependencies in\n%s", depends, text)
+	}
+	if template := write(t, "cloudformation", s, Options{}); strings.Contains(template, "- Maintenance") || !strings.Contains(template, "ActionsSuppressor: net-maintenance") {
+		t.Errorf("CloudFormation:\n%s", template)
 	}
 }
 

@@ -41,7 +41,7 @@ func cdk(s *provision.Set) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Constructs = append(out.Constructs, construct{r.construct, r.id(s.Name), text})
+		out.Constructs = append(out.Constructs, construct{r.construct, r.id, text})
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

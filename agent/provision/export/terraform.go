@@ -16,8 +16,8 @@ import (
 // terraform writes one file of HCL for the aws provider, as terraform fmt does.
 func terraform(s *provision.Set, o Options) ([]byte, error) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# %s\n\nterraform {\n  required_providers {\n    aws = {\n      source  = \"hashicorp/aws\"\n      version = \">= 5.0\"\n    }\n  }\n}\n", generated)
-	t := &terraformWriter{topic: o.Topic, set: s.Name}
+	fmt.Fprintf(&b, "# %s\n\nterraform {\n  required_providers {\n    aws = {\n      source  = \"hashicorp/aws\"\n      version = \">= 5.90\"\n    }\n  }\n}\n", generated)
+	t := &terraformWriter{topic: o.Topic, set: s.Name, addresses: map[string]string{}}
 	for _, p := range s.Parameters {
 		switch {
 		case o.Topic && p.Name == TopicParameter:
@@ -43,6 +43,11 @@ func terraform(s *provision.Set, o Options) ([]byte, error) {
 		fmt.Fprintf(&b, "\nresource \"aws_iam_policy\" \"agent\" {\n  description = \"What the agent may do. Attach it to the role of the hosts.\"\n  policy      = <<-JSON\n%s\n  JSON\n}\n", policy)
 	}
 	list := resources(s)
+	for _, r := range list {
+		if r.kind == metricAlarm || r.kind == compositeAlarm {
+			t.addresses[r.name] = r.terraform + "." + snake(r.id)
+		}
+	}
 	for i := range list {
 		r := &list[i]
 		if r.terraform == "" {
@@ -94,8 +99,9 @@ resource "aws_sns_topic_subscription" "email" {
 
 // terraformWriter writes resources.
 type terraformWriter struct {
-	topic bool
-	set   string
+	topic     bool
+	set       string
+	addresses map[string]string // of alarms, by name
 }
 
 type attribute struct{ name, value string }
@@ -153,15 +159,15 @@ func (t *terraformWriter) resource(b *bytes.Buffer, r *resource) error {
 	if r.kind == metricAlarm || r.kind == compositeAlarm {
 		attributes = append(attributes, attribute{"tags", fmt.Sprintf("{ %q = %q }", provision.OwnerTag, t.set)})
 	}
-	fmt.Fprintf(b, "\nresource %q %q {\n%s%s}\n", r.terraform, snake(r.id(t.set)), aligned(attributes, "  "), blocks.String())
+	fmt.Fprintf(b, "\nresource %q %q {\n%s%s}\n", r.terraform, snake(r.id), aligned(attributes, "  "), blocks.String())
 	return nil
 }
 
-// after lists the addresses of alarms in the rule of a composite one.
+// after lists the addresses of the set's alarms that a composite one names.
 func (t *terraformWriter) after(r *resource) (list []string) {
 	for _, name := range r.after {
-		if strings.HasPrefix(name, t.set+"-") {
-			list = append(list, metricAlarm.terraform+"."+snake((&resource{name: name}).id(t.set)))
+		if address, ok := t.addresses[name]; ok {
+			list = append(list, address)
 		}
 	}
 	return list
@@ -246,7 +252,7 @@ func (t *terraformWriter) address(parameter string) string {
 	case t.topic && parameter == TopicParameter:
 		return "aws_sns_topic.alarms.arn"
 	case parameter == provision.RegionParameter:
-		return "data.aws_region.current.name"
+		return "data.aws_region.current.id"
 	}
 	return "var." + snake(parameter)
 }

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.0"
+      version = ">= 5.90"
     }
   }
 }
@@ -97,7 +97,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Bandwidth in",
             "view": "timeSeries",
@@ -126,7 +126,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Bandwidth out",
             "view": "timeSeries",
@@ -155,7 +155,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Packets per second",
             "view": "timeSeries",
@@ -184,7 +184,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Tracked connections",
             "view": "timeSeries",
@@ -213,7 +213,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Link-local (DNS, IMDS, NTP)",
             "view": "timeSeries",
@@ -242,7 +242,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left: the fewest",
             "view": "timeSeries",
@@ -282,7 +282,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Bandwidth in",
@@ -312,7 +312,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Bandwidth out",
@@ -342,7 +342,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Packets per second",
@@ -372,7 +372,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Tracked connections",
@@ -402,7 +402,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Link-local (DNS, IMDS, NTP)",
@@ -508,7 +508,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Seconds throttled",
             "view": "timeSeries",
@@ -602,7 +602,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Packets queued or dropped",
             "view": "timeSeries",
@@ -634,7 +634,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left",
             "view": "timeSeries",
@@ -663,7 +663,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Link-local (DNS, IMDS, NTP), by interface: linklocal_allowance_exceeded",
             "view": "timeSeries",
@@ -692,7 +692,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Link-local (DNS, IMDS, NTP), by interface: linklocal_throttled_seconds",
             "view": "timeSeries",
@@ -815,7 +815,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "AutoScalingGroupName auto-scaling-group",
             "view": "timeSeries",
@@ -847,7 +847,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left",
             "view": "timeSeries",
@@ -959,7 +959,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "ClusterName eks-cluster",
             "view": "timeSeries",
@@ -991,7 +991,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left",
             "view": "timeSeries",
@@ -1031,7 +1031,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Windows published",
             "view": "timeSeries",
@@ -1060,7 +1060,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Seconds of each window that were believed: the fewest",
             "view": "timeSeries",
@@ -1089,7 +1089,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "suspect_readings",
             "view": "timeSeries",
@@ -1118,7 +1118,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "missed_seconds",
             "view": "timeSeries",

@@ -4,7 +4,7 @@ terraform {
   required_providers {
     aws = {
       source  = "hashicorp/aws"
-      version = ">= 5.0"
+      version = ">= 5.90"
     }
   }
 }
@@ -295,7 +295,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Bandwidth in",
             "view": "timeSeries",
@@ -324,7 +324,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Bandwidth out",
             "view": "timeSeries",
@@ -353,7 +353,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Packets per second",
             "view": "timeSeries",
@@ -382,7 +382,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Tracked connections",
             "view": "timeSeries",
@@ -411,7 +411,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": true,
             "title": "Link-local (DNS, IMDS, NTP)",
             "view": "timeSeries",
@@ -440,7 +440,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left: the fewest",
             "view": "timeSeries",
@@ -480,7 +480,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Bandwidth in",
@@ -510,7 +510,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Bandwidth out",
@@ -540,7 +540,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Packets per second",
@@ -570,7 +570,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Tracked connections",
@@ -600,7 +600,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "setPeriodToTimeRange": true,
             "stacked": false,
             "title": "Link-local (DNS, IMDS, NTP)",
@@ -706,7 +706,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Seconds throttled",
             "view": "timeSeries",
@@ -800,7 +800,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Packets queued or dropped",
             "view": "timeSeries",
@@ -832,7 +832,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left",
             "view": "timeSeries",
@@ -861,7 +861,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Link-local (DNS, IMDS, NTP), by interface: linklocal_allowance_exceeded",
             "view": "timeSeries",
@@ -890,7 +890,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Link-local (DNS, IMDS, NTP), by interface: linklocal_throttled_seconds",
             "view": "timeSeries",
@@ -1013,7 +1013,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "AutoScalingGroupName auto-scaling-group",
             "view": "timeSeries",
@@ -1045,7 +1045,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left",
             "view": "timeSeries",
@@ -1157,7 +1157,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "ClusterName eks-cluster",
             "view": "timeSeries",
@@ -1189,7 +1189,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Connections left",
             "view": "timeSeries",
@@ -1229,7 +1229,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Windows published",
             "view": "timeSeries",
@@ -1258,7 +1258,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "Seconds of each window that were believed: the fewest",
             "view": "timeSeries",
@@ -1287,7 +1287,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "suspect_readings",
             "view": "timeSeries",
@@ -1316,7 +1316,7 @@ resource "aws_cloudwatch_dashboard" "dashboard" {
               ]
             ],
             "period": 60,
-            "region": "${data.aws_region.current.name}",
+            "region": "${data.aws_region.current.id}",
             "stacked": false,
             "title": "missed_seconds",
             "view": "timeSeries",
