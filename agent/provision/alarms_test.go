@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,130 @@ func TestReferences(t *testing.T) {
 	} {
 		if got := strings.Join(References(text), "|"); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A level means the same whatever a window lasts, and the words say what is
+// compared.
+func TestIntervals(t *testing.T) {
+	sustained := map[time.Duration]struct {
+		period                   int32
+		sum, window              float64
+		host, linklocal, suspect string
+		promQL, left             string
+	}{
+		10 * time.Second: {
+			60, 10, 10. / 6, "10 seconds or more of a minute, in 3 of the last 5 minutes", "1.67 seconds or more of a window of 10 seconds, in 3 of the last 5 minutes",
+			"10 of a minute, in one of the last 3", "[5m]) >= 30", "[3m]) < 5000",
+		},
+		time.Minute: {
+			60, 10, 10, "10 seconds or more of a minute, in 3 of the last 5 minutes", "10 seconds or more of a minute, in 3 of the last 5 minutes",
+			"10 of a minute, in one of the last 3", "[5m]) >= 30", "[3m]) < 5000",
+		},
+		90 * time.Second: {
+			180, 30, 15, "30 seconds or more of 3 minutes, in 3 of the last 5 periods of 3 minutes", "15 seconds or more of a window of 90 seconds, in 3 of the last 5 periods of 3 minutes",
+			"10 of 3 minutes, in one of the last 3", "[15m]) >= 90", "[9m]) < 5000",
+		},
+		5 * time.Minute: {
+			300, 50, 50, "50 seconds or more of 5 minutes, in 3 of the last 5 periods of 5 minutes", "50 seconds or more of 5 minutes, in 3 of the last 5 periods of 5 minutes",
+			"10 of 5 minutes, in one of the last 3", "[25m]) >= 150", "[15m]) < 5000",
+		},
+	}
+	for interval, want := range sustained {
+		o := options(Scopes...)
+		o.Interval = interval
+		set, err := Alarms(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(what, description string, threshold *float64, text string, number float64) {
+			if !strings.Contains(description, " Alarm: "+text+".") || number > 0 && *threshold != number {
+				t.Errorf("%s, %s: %q, threshold %v; want %q, %g", interval, what, description, threshold, text, number)
+			}
+		}
+		for _, a := range set.MetricAlarms {
+			short := a.AlarmName[strings.LastIndex(a.AlarmName, "}")+1:]
+			switch {
+			case strings.Contains(a.AlarmName, "promql"):
+				of := a.EvaluationCriteria.PromQLCriteria.Query
+				if want := map[bool]string{true: want.left, false: want.promQL}[strings.Contains(short, "low")]; !strings.HasSuffix(of, want) {
+					t.Errorf("%s: %s, want %s", interval, of, want)
+				}
+			case strings.Contains(short, "instance-gone"):
+				if a.Period != 60 {
+					t.Errorf("%s: EC2 has a status each minute, not every %d s", interval, a.Period)
+				}
+			case a.Period != 0 && a.Period != want.period || len(a.Metrics) == 1 && a.Metrics[0].Period != want.period:
+				t.Errorf("%s, %s: period %d, want %d", interval, a.AlarmName, a.Period, want.period)
+			case strings.HasPrefix(a.AlarmName, "enawatch-${InstanceId}") && short == "-linklocal-exceeded":
+				check(a.AlarmName, a.AlarmDescription, a.Threshold, want.linklocal, want.window)
+			case strings.HasPrefix(a.AlarmName, "enawatch-${AutoScalingGroupName}") && strings.HasSuffix(short, "-exceeded"):
+				check(a.AlarmName, a.AlarmDescription, a.Threshold, "on the worst host of the group, "+want.linklocal, want.window)
+			case strings.HasSuffix(short, "-exceeded"):
+				check(a.AlarmName, a.AlarmDescription, a.Threshold, want.host, want.sum)
+			case short == "-readings-suspect":
+				check(a.AlarmName, a.AlarmDescription, a.Threshold, want.suspect, blindReadings)
+			}
+		}
+	}
+}
+
+// What counts since the agent started is not added up.
+func TestTemporality(t *testing.T) {
+	for cumulative, want := range map[bool]string{false: "sum_over_time(", true: "increase("} {
+		o := options(PromQL)
+		o.Cumulative = cumulative
+		set, err := Alarms(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, a := range set.MetricAlarms {
+			if strings.HasPrefix(a.EvaluationCriteria.PromQLCriteria.Query, want) {
+				n++
+			}
+		}
+		if n != len(allowances()) {
+			t.Errorf("cumulative %v: %d queries begin with %s", cumulative, n, want)
+		}
+	}
+}
+
+// Each event is in just one run of a log alarm's query that comes after it, and in
+// none before: its time is the begin of a window, which is sent at its end.
+func TestLogAlarmsSeeEachEventOnce(t *testing.T) {
+	const late = 110 * time.Second
+	for _, interval := range []time.Duration{time.Second, 10 * time.Second, time.Minute, 90 * time.Second, 5 * time.Minute, 10 * time.Minute, time.Hour} {
+		o := options(Logs)
+		o.Interval = interval
+		set, err := Alarms(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := set.LogAlarms[0]
+		s := a.ScheduledQueryConfiguration.ScheduleConfiguration
+		minutes, err := strconv.Atoi(strings.Fields(strings.TrimPrefix(s.ScheduleExpression, "rate("))[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		every := time.Duration(minutes) * time.Minute
+		if per := float64(o.Level.Seconds*o.Level.Minutes) * every.Minutes() / 5; *a.Threshold != per || every < interval {
+			t.Errorf("%s: %g seconds of %s, want %g", interval, *a.Threshold, every, per)
+		}
+		for begin := time.Duration(0); begin < 3*time.Hour; begin += interval {
+			seen := 0
+			for run := time.Duration(0); run < 8*time.Hour; run += every {
+				from, to := run-time.Duration(s.StartTimeOffset)*time.Second, run-time.Duration(s.EndTimeOffset)*time.Second
+				if begin >= from && begin < to {
+					if seen++; run < begin+interval+late {
+						t.Fatalf("%s: the run at %s misses the event of %s", interval, run, begin)
+					}
+				}
+			}
+			if seen != 1 {
+				t.Fatalf("%s: the event of %s is in %d runs", interval, begin, seen)
+			}
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (a *MetricAlarm) price(interfaces int) cost.Alarm {
 	switch {
 	case a.EvaluationCriteria != nil:
 		return cost.Alarm{Kind: cost.PromQL, Per: cost.Fleet, Metrics: 1}
-	case len(a.Metrics) == 1:
+	case a.queries():
 		out.Kind = cost.MetricsInsights
 	case a.Period > 0 && a.Period < 60:
 		out.Kind = cost.HighResolution

@@ -183,6 +183,23 @@ type Query struct {
 	LogGroupNames []string
 }
 
+// queries reports whether an alarm is on a Metrics Insights query.
+func (a *MetricAlarm) queries() bool { return len(a.Metrics) == 1 }
+
+// MaxInsights is how many alarms on Metrics Insights queries a region takes,
+// unless more are asked for (User Guide, "CloudWatch quotas").
+const MaxInsights = 200
+
+// Insights returns how many alarms are on Metrics Insights queries.
+func (s *Set) Insights() (n int) {
+	for i := range s.MetricAlarms {
+		if s.MetricAlarms[i].queries() {
+			n++
+		}
+	}
+	return n
+}
+
 // Len returns how many resources the set has.
 func (s *Set) Len() int {
 	return len(s.MetricAlarms) + len(s.LogAlarms) + len(s.CompositeAlarms) + len(s.Dashboards) + len(s.InsightRules) + len(s.Queries)

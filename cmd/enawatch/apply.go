@@ -110,11 +110,14 @@ func (d *deployment) apply(c *cobra.Command) error {
 	if missing := set.Parameters; len(missing) > 0 {
 		return &exitError{exitUsage, fmt.Errorf("%s is not given: %s Give it by a flag, see %s --help", missing[0].Name, missing[0].Description, c.CommandPath())}
 	}
+	if d.hosts == 0 && len(o.Instances) == 0 && slices.Contains(o.Scopes, provision.Fleet) {
+		return &exitError{exitUsage, errors.New("scope fleet: give --hosts, the number of instances that publish: AWS bills each of their metrics that an alarm looks at")}
+	}
 	price, err := cost.Estimate(set.Price(d.priced(cfg, len(o.Instances))))
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	d.warn(c.ErrOrStderr(), cfg)
+	d.warn(c.ErrOrStderr(), cfg, set, hostsOf(d.hosts, len(o.Instances)))
 	plan, err := a.Plan(c.Context(), set, d.kinds, d.prune)
 	if err != nil {
 		return err
@@ -200,7 +203,7 @@ func accountOptions(cfg *config.Config, region string) account.Options {
 }
 
 // warn says what would be surprising later.
-func (d *deployment) warn(w io.Writer, cfg *config.Config) {
+func (d *deployment) warn(w io.Writer, cfg *config.Config, set *provision.Set, hosts int) {
 	if d.kinds != account.Alarms {
 		return
 	}
@@ -208,8 +211,16 @@ func (d *deployment) warn(w io.Writer, cfg *config.Config) {
 	if c := cfg.Sinks.CloudWatch; has(provision.Group) && (c == nil || len(c.Rollups) == 0) {
 		fmt.Fprintln(w, "warning: the configuration publishes no roll-ups, which alarms of scope group read: set sinks.cloudwatch.rollups")
 	}
-	if has(provision.Fleet) && d.hosts*d.interfaces > maxSeries {
+	warnInsights(w, set)
+	if has(provision.Fleet) && hosts*d.interfaces > maxSeries {
 		fmt.Fprintf(w, "warning: CloudWatch looks at %d series of a Metrics Insights alarm at most: of a fleet this large, use scope group\n", maxSeries)
+	}
+}
+
+// warnInsights says that a region does not take as many Metrics Insights alarms.
+func warnInsights(w io.Writer, set *provision.Set) {
+	if n := set.Insights(); n > provision.MaxInsights {
+		fmt.Fprintf(w, "warning: %d of the alarms are on Metrics Insights queries (of scope host, linklocal-exceeded), and CloudWatch takes %d of a region unless you ask for more: use scope group, or see Service Quotas\n", n, provision.MaxInsights)
 	}
 }
 

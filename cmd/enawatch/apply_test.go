@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,6 +23,7 @@ func inAccount(t *testing.T) (*awsfake.Server, []string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
+	t.Setenv("AWS_ENDPOINT_URL_STS", s.URL())
 	key := awsfake.DefaultCredential
 	for name, value := range map[string]string{
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
@@ -52,6 +57,35 @@ func TestAlarmsInAnAccount(t *testing.T) {
 	_, message, code := execute(t, append([]string{"alarms", "plan"}, flags...)...)
 	if code != exitUsage || !strings.Contains(message, "InstanceId is not given") {
 		t.Errorf("without an instance: exit code %d, %s", code, message)
+	}
+	_, message, code = execute(t, append([]string{"alarms", "plan", "--scope", "fleet"}, flags...)...)
+	if code != exitUsage || !strings.Contains(message, "give --hosts") {
+		t.Errorf("a fleet of nobody knows how many: exit code %d, %s", code, message)
+	}
+	ids := filepath.Join(t.TempDir(), "ids")
+	var list strings.Builder
+	for i := range 201 {
+		fmt.Fprintf(&list, "i-%017x\n", i)
+	}
+	if err := os.WriteFile(ids, []byte(list.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"alarms plan --instances-from " + ids, "201 of the alarms are on Metrics Insights queries"},
+		{"alarms export --format terraform --instances-from " + ids, "201 of the alarms are on Metrics Insights queries"},
+		{"alarms plan --scope fleet --instances-from " + ids + " --interfaces 3", "500 series"},
+		{"alarms plan --scope fleet --hosts 501", "500 series"},
+		{"alarms plan --scope group --group AutoScalingGroupName=web", "publishes no roll-ups"},
+		{"alarms plan --scope fleet --hosts 500", ""},
+	} {
+		var warning bytes.Buffer
+		root := rootCommand()
+		root.SetArgs(append(strings.Fields(c.args), flags...))
+		root.SetOut(io.Discard)
+		root.SetErr(&warning)
+		if err := root.ExecuteContext(t.Context()); err != nil || (c.want == "") != (warning.Len() == 0) || !strings.Contains(warning.String(), c.want) {
+			t.Errorf("%s: %v, %q; want %q", c.args, err, &warning, c.want)
+		}
 	}
 }
 

@@ -215,6 +215,7 @@ func exportCommand(w *wanted, what string, more []string, set func(provision.Opt
 				err = addDashboard(s, o)
 			}
 			if err == nil {
+				warnInsights(c.ErrOrStderr(), s)
 				err = export.Write(c.OutOrStdout(), format, s, x)
 			}
 			if err != nil {

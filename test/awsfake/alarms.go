@@ -24,6 +24,7 @@ const (
 	alarmPage           = 50
 	maxAlarmPage        = 100
 	maxAlarmWindow      = 24 * 60 * 60
+	maxInsightsAlarms   = 200
 )
 
 // rates are calls a second of one account (User Guide, "CloudWatch quotas");
@@ -192,8 +193,27 @@ func (cw *CloudWatch) putMetricAlarm(_ *call, root cborShape, bad *complaints) (
 			bad.value("The period %d is invalid, or more than a day is evaluated.", period)
 		}
 	}
+	if cw.alarms[p.name] == nil && isInsightsAlarm(root) && cw.insightsAlarms() == maxInsightsAlarms {
+		return nil, &apiError{status: http.StatusBadRequest, shape: "LimitExceededFault", query: "LimitExceeded", message: "The maximum limit of Metrics Insights alarms has been reached"}
+	}
 	cw.put(cw.alarms, root, bad, p)
 	return cbor.Map{}, nil
+}
+
+// isInsightsAlarm reports whether an alarm is on a Metrics Insights query.
+func isInsightsAlarm(root cborShape) bool {
+	metrics := root.shapes("Metrics")
+	return len(metrics) == 1 && strings.HasPrefix(metrics[0].text("Expression"), "SELECT ")
+}
+
+func (cw *CloudWatch) insightsAlarms() (n int) {
+	for _, p := range cw.alarms {
+		var malformed error
+		if p.list == "MetricAlarms" && isInsightsAlarm(cborShape{p.fields, "", &malformed}) {
+			n++
+		}
+	}
+	return n
 }
 
 func validPeriod(n int32) bool { return n == 10 || n == 20 || n == 30 || n > 0 && n%60 == 0 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
@@ -140,6 +141,11 @@ func (a *Account) call(ctx context.Context, operation string, f func(http awscli
 		}
 		if err = f(x); err == nil {
 			return nil
+		}
+		if api, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(api.ErrorCode(), "LimitExceeded") {
+			e := x.Classify(err, operation, "", credentials) // a quota, which is no matter of time
+			e.Remedy = "a quota of the account is used up: see CloudWatch in Service Quotas, or want less"
+			return explain(e)
 		}
 		service := "cloudwatch:"
 		switch {

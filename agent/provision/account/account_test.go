@@ -410,6 +410,29 @@ func TestTwoThousandAlarms(t *testing.T) {
 	}
 }
 
+// A quota that is used up is no throttle: it is said once, with the remedy.
+func TestQuota(t *testing.T) {
+	a, s := open(t)
+	o := options(provision.PerHost)
+	o.Instances = nil
+	for i := range provision.MaxInsights + 2 {
+		o.Instances = append(o.Instances, fmt.Sprintf("i-%017x", i))
+	}
+	set := alarms(t, o)
+	set.CompositeAlarms = nil
+	set.MetricAlarms = slices.DeleteFunc(set.MetricAlarms, func(m provision.MetricAlarm) bool { return len(m.Metrics) != 1 })
+	if set.Len() != provision.MaxInsights+2 || set.Insights() != set.Len() {
+		t.Fatalf("%d alarms, %d of them on queries", set.Len(), set.Insights())
+	}
+	done, err := a.Apply(t.Context(), plan(t, a, set, Alarms, false))
+	if done[Create] != provision.MaxInsights || err == nil || strings.Count(err.Error(), "Service Quotas") != 2 {
+		t.Errorf("%d created, %v", done[Create], err)
+	}
+	if n := len(s.Journal.Requests("cloudwatch", "PutMetricAlarm")); n != set.Len() {
+		t.Errorf("%d calls for %d alarms", n, set.Len())
+	}
+}
+
 // The stand-in throttles as documented: without the pace, the fourth call of a
 // second is refused; with it, a call that is throttled by others is made again.
 func TestThrottled(t *testing.T) {
