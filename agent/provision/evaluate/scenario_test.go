@@ -85,6 +85,8 @@ type world struct {
 	before bool
 	// after is how long it goes on when the last window has ended.
 	after time.Duration
+	// others is how many instances without an agent the group has besides.
+	others float64
 }
 
 // usual is a world in which nothing happens but to the agent.
@@ -118,7 +120,7 @@ func raised(t *testing.T, o provision.Options, w windows, in world) []string {
 		}, at, time.Minute, 0)
 		e.Metrics.Put(provision.Metric{
 			Namespace: "AWS/AutoScaling", MetricName: "GroupInServiceInstances", Dimensions: []provision.Dimension{{Name: "AutoScalingGroupName", Value: "web"}},
-		}, at, time.Minute, 1)
+		}, at, time.Minute, 1+in.others)
 	}
 	quiet := metric.Batch{
 		Length: o.Interval, Resource: w[0].Resource,
@@ -130,7 +132,8 @@ func raised(t *testing.T, o provision.Options, w windows, in world) []string {
 	for _, b := range w {
 		e.Metrics.Add("ENA", b, group)
 	}
-	if _, err := e.Until(begin.Add(-history / 2)); err != nil {
+	first, err := e.Until(begin.Add(-history / 2))
+	if err != nil {
 		t.Fatal(err)
 	}
 	changes, err := e.Until(end)
@@ -138,7 +141,7 @@ func raised(t *testing.T, o provision.Options, w windows, in world) []string {
 		t.Fatal(err)
 	}
 	told := map[string]bool{} // by name: an action was taken
-	for _, c := range changes {
+	for _, c := range slices.Concat(first, changes) {
 		if c.To != evaluate.Alarm {
 			continue
 		}
@@ -198,6 +201,18 @@ func TestScenarios(t *testing.T) {
 			name: "15 seconds of each minute, windows of 90 s", level: "sustained", scenario: steady("bw_in_allowance_exceeded", 15),
 			times: []time.Duration{21 * time.Minute}, interval: 90 * time.Second,
 			want: []string{"HOST-bw-in-exceeded", "HOST-network-allowance", "fleet-bw-in-exceeded", "fleet-bw-in-exceeded HOST", "web-bw-in-exceeded"},
+		},
+		{
+			// No window has more than seven.
+			name: "12 seconds of each minute, windows of 10 s", level: "sustained", scenario: steady("bw_in_allowance_exceeded", 12),
+			times: []time.Duration{8 * time.Minute}, interval: 10 * time.Second,
+			want: []string{"HOST-bw-in-exceeded", "HOST-network-allowance", "fleet-bw-in-exceeded", "fleet-bw-in-exceeded HOST", "web-bw-in-exceeded"},
+		},
+		{
+			name: "DNS of one of two interfaces", level: "sustained", times: []time.Duration{8 * time.Minute},
+			scenario: "repeat: 60s\ndevices: [{name: ens5, driver: 2.17.0, initial: {conntrack_allowance_available: 120000}}, {name: ens6, driver: 2.17.0, initial: {conntrack_allowance_available: 120000}}]\n" +
+				"steps:\n- {at: 5s, device: ens5, rate: {linklocal_allowance_exceeded: 40}, for: 20s}\n- {at: 5s, device: ens6, add: {linklocal_allowance_exceeded: 1}}\n",
+			want: []string{"HOST-linklocal-exceeded", "HOST-network-allowance", "fleet-linklocal-exceeded", "fleet-linklocal-exceeded HOST eni-00000000000000001", "web-linklocal-exceeded"},
 		},
 		{
 			name: "nothing, windows of 10 s", level: "any", scenario: once, times: []time.Duration{8 * time.Minute}, interval: 10 * time.Second,
@@ -303,33 +318,56 @@ func TestScenarios(t *testing.T) {
 // An agent that is gone is missed while its instance runs, and not when both are.
 func TestAgentMissing(t *testing.T) {
 	const late = 24 * time.Hour
+	const burst = "steps: [{at: 265s, rate: {pps_allowance_exceeded: 9}, for: 25s}]\n"
 	for _, tt := range []struct {
 		name string
 		in   world
 		want []string
+		more string // of the scenario
 	}{
-		{"the agent stops", world{up: -history, down: late, before: true}, []string{"HOST-agent-missing", "HOST-agent-silent", "web-agents-missing"}},
-		{"the instance is terminated", world{up: -history, down: 5 * time.Minute, before: true}, gone},
-		{"the instance is terminated, EC2 knows it late", world{up: -history, down: 7 * time.Minute, before: true, delay: time.Minute}, gone},
-		{"the instance is terminated, EC2 knows it very late", world{up: -history, down: 9 * time.Minute, before: true}, gone},
-		{"the instance starts", world{up: -time.Minute, down: 5 * time.Minute}, gone},
-		{"the instance starts, its agent minutes after it", world{up: -4 * time.Minute, down: 5 * time.Minute}, gone},
-		{"the instance starts, its agent minutes after it, data late", world{up: -6 * time.Minute, down: 5 * time.Minute, delay: 2 * time.Minute}, gone},
-		{"the instance starts, its agent does not for too long", world{up: -13 * time.Minute, down: 5 * time.Minute}, []string{"HOST-agent-missing", "HOST-agent-silent", "HOST-instance-gone", "web-agents-missing"}},
+		{"the agent stops", world{up: -history, down: late, before: true}, []string{"HOST-agent-missing", "HOST-agent-silent", "web-agents-missing"}, ""},
+		{"one bad minute before the end is no three", world{up: -history, down: 5 * time.Minute, before: true}, gone, burst},
+		{"the instance is terminated", world{up: -history, down: 5 * time.Minute, before: true}, gone, ""},
+		{"the instance is terminated, EC2 knows it late", world{up: -history, down: 7 * time.Minute, before: true, delay: time.Minute}, gone, ""},
+		{"the instance is terminated, EC2 knows it very late", world{up: -history, down: 9 * time.Minute, before: true}, gone, ""},
+		{"the instance starts", world{up: -time.Minute, down: 5 * time.Minute}, gone, ""},
+		{"the instance starts, its agent minutes after it", world{up: -4 * time.Minute, down: 5 * time.Minute}, gone, ""},
+		{"the instance starts, its agent minutes after it, data late", world{up: -6 * time.Minute, down: 5 * time.Minute, delay: 2 * time.Minute}, gone, ""},
+		{"the instance starts, its agent does not for too long", world{up: -13 * time.Minute, down: 5 * time.Minute}, []string{"HOST-agent-missing", "HOST-agent-silent", "HOST-instance-gone", "web-agents-missing"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w, err := run(once, time.Minute, 0, 5*time.Minute)
+				w, err := run(once+tt.more, time.Minute, 0, 5*time.Minute)
 				if err != nil {
 					t.Fatal(err)
 				}
 				in := tt.in
 				in.after = 20 * time.Minute
-				o := options("any", provision.PerHost, provision.Fleet, provision.Group)
+				o := options("sustained", provision.PerHost, provision.Fleet, provision.Group)
 				if diff := gocmp.Diff(tt.want, raised(t, o, w, in)); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
 			})
+		})
+	}
+}
+
+// A group misses the agent of one instance of two, however many windows are in a
+// period of the alarm.
+func TestOneAgentOfTwo(t *testing.T) {
+	for _, interval := range []time.Duration{10 * time.Second, 45 * time.Second, time.Minute, 5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			o := options("any", provision.Group)
+			o.Interval = interval
+			w, err := run(once, interval, 0, 90*time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := usual
+			in.others = 1
+			if diff := gocmp.Diff([]string{"web-agents-missing"}, raised(t, o, w, in)); diff != "" {
+				t.Errorf("%s (-want +got)\n%s", interval, diff)
+			}
 		})
 	}
 }
