@@ -75,8 +75,8 @@ func TestDeployNamesWhatIsPublished(t *testing.T) {
 		for _, m := range promSeries.FindAllStringSubmatch(text, -1) {
 			check(path, "Prometheus name", m[1], r.Prometheus)
 		}
-		for _, m := range promType.FindAllStringSubmatch(text, -1) {
-			check(path, "Prometheus name", m[1], r.Prometheus)
+		for _, name := range typesIn(text) {
+			check(path, "Prometheus type", name, r.Prometheus)
 		}
 		for _, member := range membersIn(path, text) {
 			check(path, "EMF member", member, r.Members)
@@ -86,7 +86,7 @@ func TestDeployNamesWhatIsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, least := range map[string]int{"metric": 150, "OTLP metric": 5, "Prometheus name": 100, "EMF member": 80} {
+	for kind, least := range map[string]int{"metric": 150, "OTLP metric": 5, "Prometheus name": 80, "Prometheus type": 100, "EMF member": 80} {
 		if named[kind] < least {
 			t.Errorf("only %d of kind %s are named in deploy/: the test does not see them", named[kind], kind)
 		}
@@ -96,7 +96,7 @@ func TestDeployNamesWhatIsPublished(t *testing.T) {
 var (
 	promName   = regexp.MustCompile(`\{"(system\.[a-z_.]+)"\}`)
 	promSeries = regexp.MustCompile(`\b((?:node_net_ethtool|node_ethtool_|ena_|enawatch_)[a-z_]*)[{[]`)
-	promType   = regexp.MustCompile(`\btype="([a-z_]+)"`)
+	promType   = regexp.MustCompile(`\btype=~?"([a-z_|]+)"`)
 	selected   = regexp.MustCompile(`(?:SUM|MIN|MAX|AVG|COUNT)\(([a-z_]+)\) FROM SCHEMA\("([^"]+)"((?:, [A-Za-z]+)*)\)`)
 	searched   = regexp.MustCompile(`\{([A-Za-z]+),([A-Za-z,]+)\} MetricName="([a-z_]+)"`)
 	dashed     = regexp.MustCompile(`"(ENA)",\s+"([a-z_]+)",\s+"([A-Za-z]+)",`)
@@ -107,6 +107,15 @@ var (
 	alias      = regexp.MustCompile(`\bas ([a-z_]+)`)
 	identifier = regexp.MustCompile(`[@A-Za-z_][A-Za-z0-9_]*`)
 )
+
+// typesIn lists the values of the label type that selectors name, one of several
+// too, or that series have.
+func typesIn(text string) (list []string) {
+	for _, m := range promType.FindAllStringSubmatch(text, -1) {
+		list = append(list, strings.Split(m[1], "|")...)
+	}
+	return list
+}
 
 // metricsIn lists the metrics that a file names, as emitted.Metrics does.
 func metricsIn(path, text string) (list []string) {
@@ -251,9 +260,7 @@ func publishEverything(e errand) {
 	must(c.Wait())
 	r := emitted{Log: log.String()}
 	r.Prometheus = regexp.MustCompile(`(?m)^[a-z_]+`).FindAllString(scraped, -1)
-	for _, m := range promType.FindAllStringSubmatch(scraped, -1) {
-		r.Prometheus = append(r.Prometheus, m[1])
-	}
+	r.Prometheus = append(r.Prometheus, typesIn(scraped)...)
 	for _, m := range aws.CloudWatch.Metrics() {
 		var names []string
 		for _, d := range m.Dimensions {
