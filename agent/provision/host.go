@@ -105,7 +105,7 @@ func (o *Options) host(s *Set, id string) {
 		},
 		CompositeAlarm{
 			AlarmName:        o.named(id, "agent-missing"),
-			AlarmDescription: "The instance runs and its agent does not say anything, or sees no ENA interface. " + window.Heartbeat.Advice,
+			AlarmDescription: "The agent does not say anything, or sees no ENA interface. Nobody is told while instance-gone is in ALARM, or was some minutes ago. " + window.Heartbeat.Advice,
 			Actions:          o.actions(), AlarmRule: "ALARM(" + ruleName(silent.AlarmName) + ")",
 			ActionsSuppressor: gone.AlarmName, ActionsSuppressorWaitPeriod: agentWait, ActionsSuppressorExtensionPeriod: startFor + 2*o.period(),
 		})

@@ -192,7 +192,7 @@ resource "aws_cloudwatch_composite_alarm" "instance_id_network_allowance" {
 
 resource "aws_cloudwatch_composite_alarm" "instance_id_agent_missing" {
   alarm_name        = "enawatch-${var.instance_id}-agent-missing"
-  alarm_description = "The instance runs and its agent does not say anything, or sees no ENA interface. Missing: look at the agent's log. Low: see suspect_readings and missed_seconds."
+  alarm_description = "The agent does not say anything, or sees no ENA interface. Nobody is told while instance-gone is in ALARM, or was some minutes ago. Missing: look at the agent's log. Low: see suspect_readings and missed_seconds."
   alarm_actions     = [var.alarm_topic]
   alarm_rule        = "ALARM(\"enawatch-${var.instance_id}-agent-silent\")"
   tags              = { "enawatch:set" = "enawatch" }
