@@ -153,6 +153,9 @@ func TestPlanApplyDestroy(t *testing.T) {
 		}
 	}
 	allowed := provision.Applying("ena")
+	if !allows(allowed, "cloudwatch:PutCompositeAlarm", "*") {
+		t.Error("CloudWatch takes PutCompositeAlarm of * alone")
+	}
 	for _, r := range s.Journal.Requests("", "") {
 		if r.Service == "sts" {
 			continue // needs no permission
