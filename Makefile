@@ -14,7 +14,7 @@ IMAGE    := localhost/enawatch:$(subst +,-,$(subst ~,-,$(VERSION)))
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-beds lint generate generate-bpf bench bench-host generate-bench binaries deb rpm image packages clean
+.PHONY: help build run test test-beds lint generate generate-bpf bench bench-host generate-bench dist binaries archives deb rpm image sbom sums packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,12 +70,25 @@ binaries:
 	  CGO_ENABLED=0 GOARCH=$$arch go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o $(DIST)/linux-$$arch/enawatch ./cmd/enawatch || exit; \
 	done
 
+dist: archives deb rpm image sbom sums ## Build all that is released into dist: tarballs, packages, image, SBOMs, SHA256SUMS
+
+archives: binaries
+	@for arch in $(ARCHES); do packaging/archive $(DIST) $$arch $(DIST) || exit; done
+
 deb: binaries ## Build the Debian packages in dist (with nfpm)
 rpm: binaries ## Build the RPM packages in dist (with nfpm)
 deb rpm:
 	@for arch in $(ARCHES); do packaging/package $@ $(DIST) $$arch $(DIST) || exit; done
 
+sbom: binaries
+	@for arch in $(ARCHES); do packaging/sbom $(DIST) $$arch $(DIST) || exit; done
+
+# Of what this commit made: dist may hold older files too.
+sums: archives deb rpm image sbom
+	@cd $(DIST) && sha256sum enawatch[_-]$(VERSION)[_-]* >SHA256SUMS
+
 image: binaries ## Build the container image, an OCI archive in dist (with buildah)
+	@test/packages image
 	@packaging/image/build $(DIST) $(IMAGE) $(DIST)/enawatch_$(VERSION)_oci.tar
 
 packages:

@@ -34,6 +34,10 @@ var targets = []target{
 	{"docs/configuration.md", func([]byte) ([]byte, error) { return configurationPage() }},
 	{"docs/otlp.md", otlpPage},
 	{"README.md", readme},
+	{"deploy/ami/component.yaml", withScript},
+	{"deploy/cloudformation/launch-template.yaml", withScript},
+	{"deploy/cloudformation/ssm.yaml", withScript},
+	{"deploy/user-data/cloud-config.yaml", withScript},
 	{"deploy/helm/enawatch/README.md", func([]byte) ([]byte, error) { return chartPage() }},
 }
 
