@@ -202,7 +202,7 @@ func (c *cluster) page(t *testing.T) {
 	if spread := c.kubectl("-n", "kube-system", "get", "deployment", "coredns", "-o", "jsonpath={.spec.replicas} {.spec.template.spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey}"); spread != "4 kubernetes.io/hostname" {
 		t.Errorf("CoreDNS is patched to %q", spread)
 	}
-	if !slices.ContainsFunc(aws.Journal.Requests("cloudwatch", "PutCompositeAlarm"), func(r awsfake.Request) bool { return r.Status == 200 }) {
+	if !slices.ContainsFunc(aws.Journal.Requests("cloudwatch", "PutMetricAlarm"), func(r awsfake.Request) bool { return r.Status == 200 }) {
 		t.Error("no alarm was made")
 	}
 }
