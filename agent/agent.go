@@ -16,6 +16,7 @@ import (
 	"github.com/enawatch/enawatch/agent/live"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/store"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -23,8 +24,9 @@ import (
 type Store interface {
 	// Load returns the baselines of the last Commit.
 	Load() ([]delta.Baseline, error)
-	// Commit keeps baselines and the window that they belong to, or neither.
-	Commit([]delta.Baseline, *metric.Batch) error
+	// Commit keeps baselines, the window that they belong to and what the ring
+	// gets of it, or nothing.
+	Commit([]delta.Baseline, *metric.Batch, []store.Record) error
 }
 
 // Output takes closed windows. Publish must not block; what it can't take it
@@ -71,7 +73,8 @@ type Options struct {
 	// not nil: ready says whether every interface was read by then. It must not
 	// block.
 	Settled func(ready bool, now time.Duration)
-	// Live remembers each second for people who look, if it is not nil.
+	// Live remembers each second, if it is not nil: for people who look, and for
+	// the ring, which needs a window of them.
 	Live *live.History
 	// Before is the agent that ran before this one in the same process, if it is
 	// not nil: its Run has returned, and this one goes on where it ended, whatever
@@ -111,6 +114,8 @@ type Agent struct {
 	ready    bool
 	// sampled is the multiple of Samples.Every that had its snapshot last.
 	sampled time.Time
+	// alive is until when the agent before ran, zero if that is not known.
+	alive time.Time
 
 	// commits stands before the store: a disk that hangs stops no reading.
 	commits *sink.Queue[commit]
@@ -120,6 +125,7 @@ type Agent struct {
 type commit struct {
 	baselines []delta.Baseline
 	batch     *metric.Batch
+	records   []store.Record
 }
 
 // New returns an agent that has not read yet. An error means that the kernel's
@@ -129,7 +135,7 @@ func New(o Options) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the boot id: %w", err)
 	}
-	tracker, watcher, err := begin(&o, bootID)
+	tracker, watcher, alive, err := begin(&o, bootID)
 	if err != nil {
 		return nil, fmt.Errorf("load the baselines: %w", err)
 	}
@@ -137,26 +143,26 @@ func New(o Options) (*Agent, error) {
 	w.Every = o.Sample
 	return &Agent{
 		Options: o, pods: func(int, string) *metric.Pods { return nil }, unwanted: map[int]sighting{}, enis: map[string]string{},
-		watcher: watcher, tracker: tracker,
-		window:  w,
-		commits: sink.NewQueue("state", func(c commit) error { return o.Store.Commit(c.baselines, c.batch) }, o.Log),
+		watcher: watcher, tracker: tracker, window: w, alive: alive,
+		commits: sink.NewQueue("state", func(c commit) error { return o.Store.Commit(c.baselines, c.batch, c.records) }, o.Log),
 	}, nil
 }
 
-// begin returns what the agent goes on with. It leaves o.Before to be forgotten.
-func begin(o *Options, bootID string) (*delta.Tracker, *ena.Watcher, error) {
+// begin returns what the agent goes on with, and until when the one before it is
+// known to have run. It leaves o.Before to be forgotten.
+func begin(o *Options, bootID string) (*delta.Tracker, *ena.Watcher, time.Time, error) {
 	before := o.Before
 	if before == nil {
 		baselines, err := o.Store.Load()
-		return delta.NewTracker(bootID, baselines), ena.NewWatcher(o.Kernel), err
+		return delta.NewTracker(bootID, baselines), ena.NewWatcher(o.Kernel), lastAlive(baselines), err
 	}
 	o.Before = nil
 	before.mu.Lock()
 	defer before.mu.Unlock()
 	if before.loop.polling { // the kernel holds it up: it may never come back
-		return before.tracker, ena.NewWatcher(o.Kernel), nil
+		return before.tracker, ena.NewWatcher(o.Kernel), before.loop.tick.At, nil
 	}
-	return before.tracker, before.watcher.Successor(), nil
+	return before.tracker, before.watcher.Successor(), before.loop.tick.At, nil
 }
 
 // Run reads until ctx ends, then reads once more, closes the open window and
@@ -197,7 +203,7 @@ func (a *Agent) closeWindow(t window.Tick) {
 	b.Records, a.recorder.window = a.recorder.window, nil
 	a.counts.windows++
 	end := t.Start.Add(t.Length)
-	a.commits.Publish(commit{a.tracker.Baselines(end), b})
+	a.commits.Publish(commit{a.tracker.Baselines(end), b, a.cut(end)})
 	a.tracker.Forget(end.Add(-forgetAfter), a.present, func(k delta.Key) { delete(a.enis, k.MAC) })
 	for _, o := range a.Outputs {
 		o.Publish(b)

@@ -15,6 +15,7 @@ import (
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/simulate"
+	"github.com/enawatch/enawatch/agent/store"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -336,7 +337,7 @@ steps:
 type fullDisk struct{}
 
 func (fullDisk) Load() ([]delta.Baseline, error) { return nil, nil }
-func (fullDisk) Commit([]delta.Baseline, *metric.Batch) error {
+func (fullDisk) Commit([]delta.Baseline, *metric.Batch, []store.Record) error {
 	return bytes.ErrTooLarge
 }
 

@@ -45,6 +45,7 @@ func (a *Agent) settle(turn int) bool {
 	case a.loop.last:
 		a.tickTraffic(true)
 		a.window.EndSecond()
+		a.Live.End(a.lastSecond())
 		a.sample(a.Clock.Wall(), true)
 		a.closeWindow(a.schedule.End())
 		for _, i := range a.interfaces {

@@ -22,13 +22,20 @@ type Document struct {
 	// Step is the time between readings, in seconds.
 	Step float64 `json:"step"`
 	// Tick and LastEvent are the numbers of the newest second and event since the
-	// agent started.
+	// agent started; 0 in what comes from a state file.
 	Tick      uint64 `json:"tick"`
 	LastEvent uint64 `json:"last_event"`
-	// Times are the Unix seconds that Interfaces speak of, oldest first. A
-	// second that is missing was not read.
-	Times  []int64 `json:"times"`
-	Events []Event `json:"events"`
+	// Times are the Unix seconds that Interfaces speak of, oldest first. A second
+	// that is missing and not in Quiet was not read.
+	Times []int64 `json:"times"`
+	// Quiet are spans of Unix seconds in which every interface was read and
+	// believed and no counter grew, the first second of a span left out and the
+	// last one in it. Only what comes from a state file has any.
+	Quiet  [][2]int64 `json:"quiet,omitempty"`
+	Events []Event    `json:"events"`
+	// Records are what was known around seconds in which an allowance was exceeded.
+	// Only what comes from a state file has any.
+	Records []json.RawMessage `json:"records,omitempty"`
 	// Headroom speaks of the host's connections, or is nil where no driver does.
 	Headroom *Headroom `json:"conntrack,omitempty"`
 	Sinks    []Sink    `json:"sinks"`
@@ -52,15 +59,16 @@ type Interface struct {
 	// States has a letter for each of the document's times: see State.
 	States     string      `json:"states"`
 	Allowances []Allowance `json:"allowances"`
-	// Counters are the other counters that grew since the agent started.
+	// Counters are the other counters that grew since the agent started; in what
+	// comes from a state file, all that are known of its seconds.
 	Counters []Counter `json:"counters"`
 }
 
 // Allowance is one stat of an interface, second by second.
 type Allowance struct {
 	Name string `json:"name"`
-	// Sum is what a counter grew by since the agent started; of a gauge, the
-	// newest level.
+	// Sum is what a counter grew by since the agent started, or in the seconds of
+	// what comes from a state file; of a gauge, the newest level.
 	Sum uint64 `json:"sum"`
 	// Worst is the largest value of a second in the last half hour, of a gauge
 	// the smallest, and WorstAt when that was, in Unix seconds; 0 for never.
@@ -70,10 +78,12 @@ type Allowance struct {
 	Values Values `json:"values"`
 }
 
-// Counter is one counter since the agent started.
+// Counter is one counter as Allowance has them.
 type Counter struct {
 	Name string `json:"name"`
 	Sum  uint64 `json:"sum"`
+	// Values has one for each of the document's times, or is nil.
+	Values Values `json:"values,omitempty"`
 }
 
 // Values are one a second: deltas of a counter, levels of a gauge. NoValue
@@ -219,25 +229,33 @@ func (h *History) interfaceAt(n int, times []int64) (i Interface, ok bool) {
 	for len(times) > 0 && newer < h.seconds && h.times[h.slot(newer)] != times[len(times)-1] {
 		newer++
 	}
-	i = Interface{
-		Name: r.iface.Name, MAC: r.iface.MAC, BusInfo: r.iface.BusInfo, ENI: r.iface.ENI, Driver: r.iface.DriverVersion,
-		Link: r.iface.Link, Pods: podsOf(r.iface), Left: r.left, Verdict: "unread", Reason: string(r.reason), Counters: r.counters(),
-	}
-	if r.judged {
-		i.Verdict = r.verdict.String()
-	}
-	states := make([]byte, len(times))
-	there := !r.left
-	for at := range times {
-		states[at] = byte(r.states[h.slot(newer+len(times)-1-at)])
-		there = there || State(states[at]) != Absent
-	}
-	i.States = string(states)
+	i, ok = r.describe(times, newer)
+	i.Counters = r.counters()
 	for at := range Tracked {
 		if r.known[at] {
 			i.Allowances = append(i.Allowances, r.allowance(at, newer, len(times)))
 		}
 	}
+	return i, ok
+}
+
+// describe returns an interface without its values, in the seconds at the given
+// times, which end newer ago; there is false if it was in none of them.
+func (r *Row) describe(times []int64, newer int) (i Interface, there bool) {
+	i = Interface{
+		Name: r.iface.Name, MAC: r.iface.MAC, BusInfo: r.iface.BusInfo, ENI: r.iface.ENI, Driver: r.iface.DriverVersion,
+		Link: r.iface.Link, Pods: podsOf(r.iface), Left: r.left, Verdict: "unread", Reason: string(r.reason),
+	}
+	if r.judged {
+		i.Verdict = r.verdict.String()
+	}
+	states := make([]byte, len(times))
+	there = !r.left
+	for at := range times {
+		states[at] = byte(r.states[r.history.slot(newer+len(times)-1-at)])
+		there = there || State(states[at]) != Absent
+	}
+	i.States = string(states)
 	return i, there
 }
 
@@ -253,9 +271,9 @@ func podsOf(i metric.Interface) []string {
 	return append(slices.Clone(i.Pods.Names), fmt.Sprintf("and %d more", i.Pods.Omitted))
 }
 
-// allowance returns the stat Tracked[at] of the seconds that end newer ago.
+// allowance returns the stat kept[at] of the seconds that end newer ago.
 func (r *Row) allowance(at, newer, seconds int) Allowance {
-	h, s := r.history, Tracked[at]
+	h, s := r.history, kept[at]
 	a := Allowance{Name: s.String(), Sum: r.sum[s], Values: make(Values, seconds)}
 	for i := range a.Values {
 		a.Values[i] = r.value(at, h.slot(newer+seconds-1-i))
@@ -288,7 +306,7 @@ func (r *Row) counters() []Counter {
 	for s := range ena.Stat(ena.NumStats) {
 		e := s.Entry()
 		if r.have.Has(s) && r.sum[s] > 0 && e.Kind == metric.Counter && !e.Internal && !slices.Contains(Tracked, s) {
-			list = append(list, Counter{s.String(), r.sum[s]})
+			list = append(list, Counter{Name: s.String(), Sum: r.sum[s]})
 		}
 	}
 	return list

@@ -23,6 +23,8 @@ type Event struct {
 	Interface string `json:"interface,omitempty"`
 	Sink      string `json:"sink,omitempty"`
 	Text      string `json:"text"`
+	// By is how far the clock jumped, in seconds, if that is what happened.
+	By float64 `json:"by,omitempty"`
 }
 
 // maxText bounds an event's text, in bytes.
@@ -134,6 +136,11 @@ func (l *handler) keep(r slog.Record) {
 			e.Sink = value.String()
 		case "err", "reason", "remedy":
 			fmt.Fprintf(&text, ": %s", value)
+		case "by":
+			if value.Kind() == slog.KindDuration {
+				e.By = value.Duration().Seconds()
+			}
+			fmt.Fprintf(&text, " by %s", value)
 		default:
 			fmt.Fprintf(&text, " %s=%s", a.Key, value)
 		}

@@ -1,6 +1,7 @@
-// Package live is what the agent remembers for people who look at it: one value
-// a second of each allowance for half an hour, and what happened meanwhile. Its
-// memory is bounded, and to add a second allocates nothing.
+// Package live is what the agent remembers of the last minutes, second by second:
+// for people who look at it, half an hour; else the open window, of which the
+// state file gets what was not zero. Its memory is bounded, and to add a second
+// allocates nothing.
 package live
 
 import (
@@ -12,9 +13,10 @@ import (
 	"github.com/enawatch/enawatch/agent/metric"
 )
 
-// Bounds. Sixteen interfaces whose every allowance was exceeded take 0.7 MB.
+// Bounds. Sixteen interfaces whose every allowance was exceeded take 0.7 MB, and
+// 0.6 MB more if all of them have ENA Express.
 const (
-	// Span is how far back the history goes.
+	// Span is how far back the history goes for people who look.
 	Span = 30 * time.Minute
 	// maxEvents is how many events are kept; the oldest go first.
 	maxEvents = 512
@@ -38,15 +40,20 @@ const (
 	Missed  State = 'm' // it was not read in time
 )
 
-// Tracked lists the stats that are kept second by second: those that speak of
-// an allowance.
-var Tracked = func() (list []ena.Stat) {
+// Tracked lists the stats that are shown second by second: those that speak of
+// an allowance. kept lists those that are remembered: besides, all others that
+// windows have, but those of queues.
+var Tracked, kept = func() (tracked, kept []ena.Stat) {
+	var others []ena.Stat
 	for s, e := range ena.Catalogue() {
-		if e.Allowance != "" {
-			list = append(list, ena.Stat(s))
+		switch {
+		case e.Allowance != "":
+			tracked = append(tracked, ena.Stat(s))
+		case !e.Internal && e.Group != ena.Queue:
+			others = append(others, ena.Stat(s))
 		}
 	}
-	return list
+	return tracked, append(tracked[:len(tracked):len(tracked)], others...)
 }()
 
 // History is safe for concurrent use.
@@ -66,13 +73,14 @@ type History struct {
 	problems map[string]string // what is wrong with each sink, by name
 
 	watchers map[chan struct{}]struct{}
+	cut      cut
 }
 
-// New returns an empty history of seconds that are step apart. now is the wall
-// clock.
-func New(step time.Duration, now func() time.Time) *History {
+// New returns an empty history of the last span, in seconds that are step apart.
+// now is the wall clock.
+func New(span, step time.Duration, now func() time.Time) *History {
 	return &History{
-		step: step, now: now, newest: -1, times: make([]int64, max(1, int(Span/step))),
+		step: step, now: now, newest: -1, times: make([]int64, max(1, int(span/step))),
 		nextSeq: 1, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{},
 	}
 }
@@ -88,14 +96,19 @@ type Row struct {
 	reason    ena.Reason
 	judged    bool
 	states    []State    // a ring, as times
-	columns   [][]uint32 // by index in Tracked; rings, nil while all values are 0
-	pending   []uint64   // this second's values, by index in Tracked
+	columns   [][]uint32 // by index in kept; rings, nil while all values are 0
+	pending   []uint64   // this second's values, by index in kept
 	has       []bool     // which of them there are
 	known     []bool     // which the interface ever had
 	sum       [ena.NumStats]uint64
 	have      ena.Set
 	unhealthy ena.Set // health counters that grew in the last reading
 	grown     ena.Set // in this one
+	room      uint64  // connections left, as the last Document of Cut says
+	roomKnown bool
+	// rest are the values that End added to the newest second.
+	rest    []uint64
+	hasRest []bool
 }
 
 // Add makes room for an interface, or goes on with the row of one that left. A
@@ -106,6 +119,7 @@ func (h *History) Add(i metric.Interface) *Row {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.cut.happened = true
 	for _, r := range h.rows {
 		if r.left && r.iface.MAC == i.MAC && r.iface.BusInfo == i.BusInfo {
 			r.left, r.iface, r.judged = false, i, false
@@ -113,8 +127,9 @@ func (h *History) Add(i metric.Interface) *Row {
 		}
 	}
 	r := &Row{
-		history: h, iface: i, states: make([]State, len(h.times)), columns: make([][]uint32, len(Tracked)),
-		pending: make([]uint64, len(Tracked)), has: make([]bool, len(Tracked)), known: make([]bool, len(Tracked)),
+		history: h, iface: i, states: make([]State, len(h.times)), columns: make([][]uint32, len(kept)),
+		pending: make([]uint64, len(kept)), has: make([]bool, len(kept)), known: make([]bool, len(kept)),
+		rest: make([]uint64, len(kept)), hasRest: make([]bool, len(kept)),
 	}
 	for n := range r.states {
 		r.states[n] = Absent
@@ -152,7 +167,7 @@ func (r *Row) Leave() {
 	}
 	r.history.mu.Lock()
 	defer r.history.mu.Unlock()
-	r.left = true
+	r.left, r.history.cut.happened = true, true
 }
 
 // Observe takes what a reading came to. result may be nil if it is not valid.
@@ -163,6 +178,7 @@ func (r *Row) Observe(i metric.Interface, v ena.Verdict, reason ena.Reason, resu
 	h := r.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.cut.happened = h.cut.happened || r.iface.Name != i.Name || r.iface.ENI != i.ENI
 	r.iface, r.verdict, r.reason, r.judged, r.read = i, v, reason, true, true
 	r.state = stateOf(v)
 	if result == nil {
@@ -188,10 +204,10 @@ func (r *Row) Observe(i metric.Interface, v ena.Verdict, reason ena.Reason, resu
 	r.unhealthy = r.grown
 }
 
-// keep puts the allowances of a result into this second.
+// keep puts the values of a result into this second.
 func (r *Row) keep(result *delta.Result) {
 	counted := false
-	for n, s := range Tracked {
+	for n, s := range kept {
 		if !result.Counted.Has(s) {
 			continue
 		}
@@ -230,6 +246,7 @@ func (h *History) EndSecond(at time.Time) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.cut.missed(at.Unix(), h.step)
 	h.newest = (h.newest + 1) % len(h.times)
 	h.seconds = min(h.seconds+1, len(h.times))
 	h.tick++
@@ -257,6 +274,7 @@ func (r *Row) endSecond(slot int) {
 	default:
 		r.states[slot] = Missed
 	}
+	r.notice(slot)
 	for n := range r.columns {
 		v := none
 		if r.has[n] {

@@ -46,7 +46,7 @@ func source(h *History, self ...metric.SelfMetric) *Source {
 
 // fresh returns a history of seconds and a function that ends one.
 func fresh() (h *History, end func()) {
-	h = New(time.Second, func() time.Time { return start })
+	h = New(Span, time.Second, func() time.Time { return start })
 	n := 0
 	return h, func() { n++; h.EndSecond(start.Add(time.Duration(n) * time.Second)) }
 }
@@ -246,7 +246,7 @@ func TestGrowthOfHealthCounters(t *testing.T) {
 	if diff := cmp.Diff([]string{"reset ens5 wd_expired +1", "reset ens5 wd_expired +3"}, texts); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]Counter{{"wd_expired", 6}}, d.Interfaces[0].Counters); diff != "" {
+	if diff := cmp.Diff([]Counter{{Name: "wd_expired", Sum: 6}}, d.Interfaces[0].Counters); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
 	}
 }

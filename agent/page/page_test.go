@@ -30,7 +30,7 @@ type host struct {
 func newHost(t *testing.T) *host {
 	t.Helper()
 	h := &host{now: time.Unix(1_795_000_000, 0)}
-	h.history = live.New(time.Second, func() time.Time { return h.now })
+	h.history = live.New(live.Span, time.Second, func() time.Time { return h.now })
 	h.row = h.history.Add(ens5)
 	h.Server = httptest.NewServer(New(&live.Source{History: h.history, Version: "1.2.3",
 		Describe: func() (metric.Resource, []metric.SelfMetric) { return metric.Resource{Host: "node-1"}, nil }}))

@@ -102,7 +102,7 @@ func (p *post) commit(t *testing.T, names ...string) {
 	for _, n := range names {
 		b.Series = append(b.Series, metric.Series{Name: n})
 	}
-	if err := p.spool.Commit(nil, b); err != nil {
+	if err := p.spool.Commit(nil, b, nil); err != nil {
 		t.Fatal(err)
 	}
 }

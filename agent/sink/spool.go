@@ -31,9 +31,9 @@ func (s *Spool) Keep(d Destination, at time.Time, requests []Request) {
 // Load returns the baselines of the last Commit that reached the disk.
 func (s *Spool) Load() ([]delta.Baseline, error) { return s.Store.Load() }
 
-// Commit writes baselines and one window in one transaction. An error is about
+// Commit writes baselines, one window and records for the ring in one transaction. An error is about
 // series that a destination would never take; everything else is kept.
-func (s *Spool) Commit(baselines []delta.Baseline, b *metric.Batch) error {
+func (s *Spool) Commit(baselines []delta.Baseline, b *metric.Batch, records []store.Record) error {
 	var failed []error
 	items := map[string][]store.Item{}
 	end := b.Start.Add(b.Length)
@@ -46,6 +46,6 @@ func (s *Spool) Commit(baselines []delta.Baseline, b *metric.Batch) error {
 			items[sink.Name()] = append(items[sink.Name()], store.Item{At: end, Points: r.Points, Data: r.Data})
 		}
 	}
-	s.Store.Commit(baselines, items)
+	s.Store.Commit(baselines, items, records...)
 	return errors.Join(failed...)
 }

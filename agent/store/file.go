@@ -100,8 +100,8 @@ func (s *Store) prepare() error {
 			empty = true
 			return nil
 		}
-		if v := string(meta.Get(keyVersion)); v != layoutVersion {
-			return fmt.Errorf("%w: its layout is version %q, this program's is %s", errBroken, v, layoutVersion)
+		if err := checkLayout(tx); err != nil {
+			return err
 		}
 		clean = meta.Get(keyClean) != nil
 		if clean {
@@ -127,6 +127,9 @@ func (s *Store) prepare() error {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
+		}
+		if err := makeRing(tx); err != nil {
+			return err
 		}
 		if err := tx.Bucket(bucketMeta).Put(keyVersion, []byte(layoutVersion)); err != nil {
 			return err

@@ -112,12 +112,9 @@ func (q *Queue) bucket(tx *bolt.Tx) *bolt.Bucket {
 
 // load learns what is on disk.
 func (q *Queue) load(tx *bolt.Tx) {
-	q.disk = counts{}
+	q.disk = getCounts(tx.Bucket(bucketCounts), q.name)
 	if b := q.bucket(tx); b != nil {
 		q.next = max(q.next, b.Sequence())
-	}
-	if v := tx.Bucket(bucketCounts).Get([]byte(q.name)); len(v) == 16 {
-		q.disk = counts{int64(binary.BigEndian.Uint64(v)), int64(binary.BigEndian.Uint64(v[8:]))}
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package store is the state file: what must survive a restart of the agent.
-// One bbolt file holds the baselines of all interfaces and, for each sink, the
-// spool of what is not delivered yet. A window's end writes both in one
-// transaction.
+// One bbolt file holds the baselines of all interfaces, for each sink the spool of
+// what is not delivered yet, and a ring of what happened in the last day. A
+// window's end writes all of it in one transaction.
 //
 // What the disk refuses stays in memory and is written with the next window's
 // end, so that a full disk or a read-only directory stops nothing: it only
@@ -54,6 +54,7 @@ type Store struct {
 	loaded    []delta.Baseline
 	baselines []delta.Baseline // not written yet
 	unwritten bool
+	ring      ring
 	failing   error // the last write's, or nil
 	failures  uint64
 	replaced  uint64 // broken files that were set aside
@@ -102,12 +103,13 @@ func (s *Store) Load() ([]delta.Baseline, error) {
 }
 
 // Commit keeps the baselines together with the items that every queue gets, by
-// its name. What the disk refuses is delivered from memory, said in the log and
+// its name, and the records for the ring. What the disk refuses is delivered from memory, said in the log and
 // tried again with the next Commit.
-func (s *Store) Commit(baselines []delta.Baseline, items map[string][]Item) {
+func (s *Store) Commit(baselines []delta.Baseline, items map[string][]Item, records ...Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.baselines, s.unwritten = baselines, true
+	s.ring.add(records)
 	for name, list := range items {
 		s.add(name, list)
 	}
@@ -247,6 +249,7 @@ func (s *Store) counters() []metric.SelfMetric {
 	list := []metric.SelfMetric{
 		{Name: "enawatch_state_writable", Help: "1 if the state file takes writes, 0 if what is not delivered waits in memory.", Kind: metric.Gauge, Value: ok},
 		{Name: "enawatch_state_errors_total", Help: "Writes to the state file that failed.", Value: float64(s.failures)},
+		{Name: "enawatch_state_records_lost_total", Help: "Records of incidents that never reached the state file.", Value: float64(s.ring.lost)},
 		{Name: "enawatch_state_replaced_total", Help: "Broken state files that were set aside.", Value: float64(s.replaced)},
 	}
 	for _, q := range s.order {

@@ -194,7 +194,7 @@ func TestBrokenFileIsSetAside(t *testing.T) {
 		content func(*testing.T) []byte
 	}{
 		{"text", func(*testing.T) []byte { return bytes.Repeat([]byte("this is no database\n"), 1000) }},
-		{"torn", func(t *testing.T) []byte { c := good(t); return c[:len(c)/2] }},
+		{"torn", func(t *testing.T) []byte { c := good(t); return c[:len(c)/4] }},
 		{"torn in its first pages", func(t *testing.T) []byte { return good(t)[:5000] }},
 		{"torn to its first pages", func(t *testing.T) []byte { return good(t)[:8192] }},
 		{"zeros in the middle", func(t *testing.T) []byte {

@@ -26,8 +26,20 @@ type writing struct {
 	evicted []eviction
 }
 
-// counts are what a queue has on disk.
+// counts are what a queue or a kind of records has on disk.
 type counts struct{ items, bytes int64 }
+
+func (c counts) encode() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(c.items)), uint64(c.bytes))
+}
+
+func getCounts(b *bolt.Bucket, name string) counts {
+	v := b.Get([]byte(name))
+	if len(v) != 16 {
+		return counts{}
+	}
+	return counts{int64(binary.BigEndian.Uint64(v)), int64(binary.BigEndian.Uint64(v[8:]))}
+}
 
 type eviction struct {
 	queue  *Queue
@@ -50,12 +62,11 @@ func (w *writing) run(tx *bolt.Tx) error {
 		return err
 	}
 	for q, c := range w.counts {
-		value := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(c.items)), uint64(c.bytes))
-		if err := tx.Bucket(bucketCounts).Put([]byte(q.name), value); err != nil {
+		if err := tx.Bucket(bucketCounts).Put([]byte(q.name), c.encode()); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.writeRing(tx)
 }
 
 // write does a queue's edits and appends what is pending.
@@ -161,6 +172,7 @@ func (w *writing) done() {
 	if s.unwritten {
 		s.loaded, s.baselines, s.unwritten = s.baselines, nil, false
 	}
+	s.ring.waiting, s.ring.bytes = nil, 0
 	for q, c := range w.counts {
 		q.disk, q.pending = c, nil
 		clear(q.edits)

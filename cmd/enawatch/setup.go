@@ -23,7 +23,8 @@ type setup struct {
 	*process
 	cfg     *config.Config
 	handler slog.Handler
-	history *live.History // nil if nobody can look
+	span    time.Duration // of the history
+	history *live.History
 	who     *whoami
 	out     *outputs
 	server  *prometheus.Server // nil if off
@@ -40,13 +41,16 @@ type setup struct {
 // which runs meanwhile if it is not nil.
 func (p *process) prepare(ctx context.Context, cfg *config.Config, old *setup) (_ *setup, err error) {
 	s := &setup{process: p, cfg: cfg, handler: newHandler(p.stderr, cfg.Log), stopped: make(chan struct{}), handed: make(chan struct{})}
-	if cfg.Sinks.Prometheus != nil {
-		s.history = live.New(cfg.SampleInterval, time.Now)
-		if old != nil && old.history != nil && old.cfg.SampleInterval == cfg.SampleInterval {
-			s.history = old.history
-		}
-		s.handler = s.history.Log(s.handler)
+	// The ring needs an open window, and one more if no tick comes at its end.
+	s.span = 2 * cfg.PublishInterval
+	if cfg.Sinks.Prometheus != nil { // somebody can look
+		s.span = max(s.span, live.Span)
 	}
+	s.history = live.New(s.span, cfg.SampleInterval, time.Now)
+	if old != nil && old.span == s.span && old.cfg.SampleInterval == cfg.SampleInterval {
+		s.history = old.history
+	}
+	s.handler = s.history.Log(s.handler)
 	if old == nil {
 		p.turnout.set(s.handler)
 	}

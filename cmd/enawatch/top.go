@@ -125,7 +125,7 @@ func agentFeed(url string) *feed {
 
 // kernelFeed reads the kernel, or a simulated one.
 func kernelFeed(ctx context.Context, source kernelSource) (*feed, error) {
-	history := live.New(time.Second, time.Now)
+	history := live.New(live.Span, time.Second, time.Now)
 	log := slog.New(history.Log(slog.DiscardHandler))
 	kernel, err := source.open(log)
 	if err != nil {

@@ -191,7 +191,7 @@ func newWay(t *testing.T, dir string, s sink.Sink) *way {
 
 func (w *way) commit(t *testing.T, b *metric.Batch) {
 	t.Helper()
-	if err := w.spool.Commit(nil, b); err != nil {
+	if err := w.spool.Commit(nil, b, nil); err != nil {
 		t.Fatal(err)
 	}
 }
