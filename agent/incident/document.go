@@ -107,6 +107,9 @@ func (j *joiner) add(w *Window) {
 	}
 	before := len(d.Times)
 	d.Times = append(d.Times, w.Times...)
+	if w.From == 0 {
+		d.Started = append(d.Started, w.Times[0])
+	}
 	for n := range d.Interfaces {
 		d.Interfaces[n].Left = true // unless the window has it
 	}

@@ -76,6 +76,7 @@ func TestReadJoinsWindows(t *testing.T) {
 		// the newest baseline. Nothing is known of t0+10 to t0+20, and t0+3 and
 		// t0+4 were missed.
 		Quiet:   [][2]int64{{t0 + 6, t0 + 10}, {t0 + 21, t0 + 30}},
+		Started: []int64{t0 + 1, t0 + 20},
 		Events:  []live.Event{{Seq: 1, Kind: "attach"}, {Seq: 2, Kind: "reset"}},
 		Records: []json.RawMessage{json.RawMessage(`{"at":1}`)},
 		Interfaces: []live.Interface{

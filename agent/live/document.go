@@ -31,8 +31,12 @@ type Document struct {
 	// Quiet are spans of Unix seconds in which every interface was read and
 	// believed and no counter grew, the first second of a span left out and the
 	// last one in it. Only what comes from a state file has any.
-	Quiet  [][2]int64 `json:"quiet,omitempty"`
-	Events []Event    `json:"events"`
+	Quiet [][2]int64 `json:"quiet,omitempty"`
+	// Started are those of Times in which an agent began to read: what is missing
+	// before was not missed, but nobody read. Only what comes from a state file has
+	// any.
+	Started []int64 `json:"started,omitempty"`
+	Events  []Event `json:"events"`
 	// Records are what was known around seconds in which an allowance was exceeded.
 	// Only what comes from a state file has any.
 	Records []json.RawMessage `json:"records,omitempty"`

@@ -267,8 +267,8 @@ func (h *History) EndSecond(at time.Time) {
 
 func (r *Row) endSecond(slot int) {
 	switch {
-	case r.left && !r.read:
-		r.states[slot] = Absent
+	case r.left && (!r.read || r.state == Gone):
+		r.states[slot] = Absent // and could not be read for that
 	case r.read:
 		r.states[slot] = r.state
 	default:

@@ -65,7 +65,7 @@ connections, or the 1024 packets per second of an interface to DNS, IMDS and NTP
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(runCommand(), onceCommand(), topCommand(), doctorCommand(), recordCommand(), configCommand(), costCommand(), alarmsCommand(), dashboardCommand(), serviceCommand(), versionCommand(), ownStateCommand())
+	root.AddCommand(runCommand(), onceCommand(), topCommand(), doctorCommand(), recordCommand(), replayCommand(), configCommand(), costCommand(), alarmsCommand(), dashboardCommand(), serviceCommand(), versionCommand(), ownStateCommand())
 	return root
 }
 

@@ -45,6 +45,7 @@ var errands = map[string]func(errand){
 	"otlp":       toOTLP,
 	"push":       pushing,
 	"deploy":     publishEverything,
+	"record":     recordIncident,
 	"reload":     reloading,
 	"notice":     givenNotice,
 }

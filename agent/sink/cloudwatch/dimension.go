@@ -84,7 +84,15 @@ func interfaceKey(n *metric.Interface) dimension {
 	return dimension{interfaceDimension, ascii(n.Name)}
 }
 
-// rollup returns the dimensions of a roll-up, or nil while a value is unknown.
+// Rollup returns the dimensions of a roll-up, or nil while a value is unknown.
+func (h *Host) Rollup(name string) (out []metric.Dimension) {
+	for _, d := range h.rollup(name) {
+		out = append(out, metric.Dimension{Name: d[0], Value: d[1]})
+	}
+	return out
+}
+
+// rollup returns the same in the sink's own words.
 func (h *Host) rollup(name string) []dimension {
 	var list []dimension
 	switch name {
