@@ -58,6 +58,14 @@ func (a *Agent) Describe() (metric.Resource, []metric.SelfMetric) {
 	return a.Resource, a.self()
 }
 
+// LinkLocalNow returns what is known of link-local traffic, nil if it is not
+// counted.
+func (a *Agent) LinkLocalNow() *metric.LinkLocal {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.linkLocal()
+}
+
 // self lists what the agent counts of itself. The caller holds the lock.
 func (a *Agent) self() []metric.SelfMetric { return append(a.counts.self(), a.commits.Self()...) }
 

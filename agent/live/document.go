@@ -42,7 +42,9 @@ type Document struct {
 	Records []json.RawMessage `json:"records,omitempty"`
 	// Headroom speaks of the host's connections, or is nil where no driver does.
 	Headroom *Headroom `json:"conntrack,omitempty"`
-	Sinks    []Sink    `json:"sinks"`
+	// LinkLocal is nil unless link-local traffic is counted.
+	LinkLocal *LinkLocal `json:"linklocal,omitempty"`
+	Sinks     []Sink     `json:"sinks"`
 	// Interfaces are in the order of arrival.
 	Interfaces []Interface `json:"interfaces"`
 }
@@ -136,6 +138,8 @@ type Source struct {
 	Version string
 	// Describe returns who the host is and what the agent counts of itself.
 	Describe func() (metric.Resource, []metric.SelfMetric)
+	// LinkLocal returns what is known of link-local traffic, or nil; it may be nil.
+	LinkLocal func() *metric.LinkLocal
 }
 
 // Document returns the newest seconds, as many as asked for at most, and all
@@ -186,13 +190,17 @@ func (s *Source) Write(w io.Writer, seconds int, after Mark) (Mark, error) {
 // head returns a document without its interfaces.
 func (s *Source) head(seconds int, afterEvent uint64) *Document {
 	resource, self := s.Describe()
+	var budget *LinkLocal
+	if s.LinkLocal != nil {
+		budget = linkLocal(s.LinkLocal())
+	}
 	h := s.History
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d := &Document{
 		Host: resource.Host, InstanceID: resource.InstanceID, Simulated: resource.Simulated, Version: s.Version,
 		Tick: h.mark().Tick, LastEvent: h.mark().Event, Step: h.step.Seconds(), Times: h.last(seconds), Events: h.eventsAfter(afterEvent),
-		Headroom: h.headroom(), Sinks: sinksOf(self, h.problems), Interfaces: []Interface{},
+		Headroom: h.headroom(), LinkLocal: budget, Sinks: sinksOf(self, h.problems), Interfaces: []Interface{},
 	}
 	return d
 }

@@ -297,3 +297,29 @@ func TestNilHistory(t *testing.T) {
 	h.EndSecond(start)
 	r.Leave()
 }
+
+func TestLinkLocalOfADocument(t *testing.T) {
+	h, end := fresh()
+	h.Add(ens5).Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 0}))
+	end()
+	s := source(h)
+	if d := s.Document(1); d.LinkLocal != nil {
+		t.Errorf("not counted, and %+v", d.LinkLocal)
+	}
+	s.LinkLocal = func() *metric.LinkLocal {
+		return &metric.LinkLocal{
+			Interfaces: []metric.LinkLocalUse{{
+				Interface: ens5, PeakPPS: 1100, DNS: metric.DNS{Unanswered: 3},
+				Services: []metric.ServicePackets{{Service: "dns", Packets: 5000, Bytes: 1}, {Service: "imds"}},
+			}},
+			Senders: []metric.Sender{{Name: "kube-system/coredns", Packets: 4000, PeakPPS: 900}}, Others: metric.Sender{Packets: 7}, SendersKnown: true,
+		}
+	}
+	want := &LinkLocal{
+		Interfaces: []Budget{{Name: "ens5", MAC: ens5.MAC, PeakPPS: 1100, Used: 107.4, Services: []Service{{"dns", 5000}}, Unanswered: 3}},
+		Senders:    []Sender{{"kube-system/coredns", 4000, 900}}, Others: 7,
+	}
+	if diff := cmp.Diff(want, s.Document(1).LinkLocal); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}

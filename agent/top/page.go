@@ -14,6 +14,7 @@ import (
 type page struct {
 	screen *Screen
 	lines  []string
+	extra  int // lines of the detail that not every interface has
 }
 
 // style is what a line looks like, as the parameters of an SGR sequence.
@@ -68,7 +69,58 @@ func (p *page) head(d *live.Document) {
 		p.add(alarm, "! %s", p.screen.Trouble)
 	}
 	p.headroom(d.Headroom)
+	p.senders(d.LinkLocal)
 	p.sinks(d.Sinks)
+}
+
+// senders says who sends to link-local services, where that is counted.
+func (p *page) senders(l *live.LinkLocal) {
+	if l == nil {
+		return
+	}
+	var list []string
+	for _, s := range l.Senders {
+		list = append(list, fmt.Sprintf("%s %s", s.Name, number(s.Packets)))
+	}
+	if l.Others > 0 {
+		list = append(list, "others "+number(l.Others))
+	}
+	if len(list) == 0 {
+		list = append(list, "nobody that is known")
+	}
+	p.extra = 1
+	p.add(plain, "link-local, last minute: %s", strings.Join(list, ", "))
+}
+
+// budget says what an interface uses of its packets to link-local services.
+func (p *page) budget(d *live.Document, i live.Interface) {
+	if d.LinkLocal == nil {
+		return
+	}
+	for _, b := range d.LinkLocal.Interfaces {
+		if b.MAC != i.MAC || b.Name != i.Name {
+			continue
+		}
+		text := fmt.Sprintf("  link-local budget: %.1f%% used, %s packets in the fullest second of a minute", b.Used, number(b.PeakPPS))
+		var services []string
+		for _, s := range b.Services {
+			services = append(services, s.Name+" "+number(s.Packets))
+		}
+		if len(services) > 0 {
+			text += "; " + strings.Join(services, ", ")
+		}
+		if b.Unanswered > 0 {
+			text += fmt.Sprintf("; %s DNS queries unanswered", number(b.Unanswered))
+		}
+		switch {
+		case b.Used > 100:
+			p.add(alarm, "%s", text)
+		case b.Used >= 80:
+			p.add(caring, "%s", text)
+		default:
+			p.add(plain, "%s", text)
+		}
+	}
 }
 
 func (p *page) headroom(h *live.Headroom) {
@@ -122,7 +174,7 @@ func (p *page) table(rows []live.Interface) {
 	}
 	wide := max(0, p.screen.Width-len(head)-2)
 	p.add(bold, "%s  %s", head, "DROPPED OR QUEUED, BY SECOND"[:min(wide, 28)])
-	room := max(1, p.screen.Height-len(p.lines)-len(allowances)-7)
+	room := max(1, p.screen.Height-len(p.lines)-len(allowances)-7-p.extra)
 	first := max(0, min(p.screen.Selected-room/2, len(rows)-room))
 	for n := first; n < min(first+room, len(rows)); n++ {
 		p.row(rows[n], n == p.screen.Selected, wide)
@@ -183,7 +235,7 @@ func add(a, b live.Values) live.Values {
 }
 
 // detail shows one interface in full.
-func (p *page) detail(i live.Interface) {
+func (p *page) detail(d *live.Document, i live.Interface) {
 	p.add(plain, "")
 	about := []string{i.MAC}
 	if i.ENI != "" {
@@ -204,6 +256,7 @@ func (p *page) detail(i live.Interface) {
 	if len(i.Pods) > 0 {
 		p.add(plain, "  pods: %s", strings.Join(i.Pods, ", "))
 	}
+	p.budget(d, i)
 	wide := max(0, p.screen.Width-57)
 	p.add(faint, "  %-10s %9s %9s %8s %13s  %s", "ALLOWANCE", "NOW/S", "WORST/S", "AT", "SINCE START", "LAST SECONDS"[:min(wide, 12)])
 	for _, s := range allowances {

@@ -15,7 +15,7 @@ func Report(d *live.Document, width int, zone *time.Location) string {
 	p := &page{screen: s}
 	p.head(d)
 	for _, i := range s.rows(d) {
-		p.detail(i)
+		p.detail(d, i)
 	}
 	for n, line := range p.lines {
 		line = strings.ReplaceAll(strings.ReplaceAll(line, "\x1b[1m", ""), "\x1b[0m", "")

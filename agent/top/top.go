@@ -71,7 +71,7 @@ func (s *Screen) Draw(d *live.Document) []string {
 	s.Selected = max(0, min(s.Selected, len(rows)-1))
 	p.table(rows)
 	if len(rows) > 0 {
-		p.detail(rows[s.Selected])
+		p.detail(d, rows[s.Selected])
 	}
 	p.events(d)
 	return p.finish()

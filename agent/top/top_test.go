@@ -201,3 +201,35 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("sparkline %q", got)
 	}
 }
+
+// Where link-local traffic is counted, the screen says who spends the budget.
+func TestLinkLocal(t *testing.T) {
+	d := trouble()
+	d.LinkLocal = &live.LinkLocal{
+		Interfaces: []live.Budget{
+			{Name: "ens05", MAC: "06:00:00:00:00:05", PeakPPS: 1100, Used: 107.4, Services: []live.Service{{Name: "dns", Packets: 51234}}, Unanswered: 3},
+			{Name: "ens06", MAC: "06:00:00:00:00:06", PeakPPS: 20, Used: 2},
+		},
+		Senders: []live.Sender{{Name: "kube-system/coredns", Packets: 41000, PeakPPS: 900}}, Others: 12,
+	}
+	s := Screen{Width: 110, Height: 30, Filter: "ens05", Zone: time.UTC, Color: true}
+	text := strings.Join(s.Draw(d), "\n")
+	for _, want := range []string{
+		"link-local, last minute: kube-system/coredns 41,000, others 12\n",
+		"\x1b[1;31m  link-local budget: 107.4% used, 1,100 packets in the fullest second of a minute; dns 51,234; 3 DNS queries …\x1b[0m",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if n := strings.Count(text, "\n") + 1; n != 30 {
+		t.Errorf("%d lines, want 30", n)
+	}
+	s.Filter = "ens06"
+	if text := strings.Join(s.Draw(d), "\n"); !strings.Contains(text, "\n  link-local budget: 2.0% used, 20 packets in the fullest second of a minute\n") {
+		t.Errorf("of the quiet interface:\n%s", text)
+	}
+	if s.Filter = "ens07"; strings.Contains(strings.Join(s.Draw(d), "\n"), "budget:") {
+		t.Error("a budget of an interface that is not counted")
+	}
+}

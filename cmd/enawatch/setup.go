@@ -104,6 +104,11 @@ func (s *setup) listen(old *prometheus.Server) error {
 				r, self := now.agent.Describe()
 				return r, append(self, now.self()...)
 			},
+			LinkLocal: func() *metric.LinkLocal {
+				now, done := s.look()
+				defer done()
+				return now.agent.LinkLocalNow()
+			},
 		}),
 		Health:  func() error { now, done := s.look(); defer done(); return now.agent.Healthy() },
 		Ready:   func() error { now, done := s.look(); defer done(); return now.agent.Ready() },

@@ -13,10 +13,15 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(a.href), 10_000);
 }
 
-export async function saveJSON(state) {
-  const answer = await fetch("/api/v1/live", { cache: "no-store" });
-  if (!answer.ok) throw new Error(await answer.text());
-  save(await answer.blob(), `enawatch-${state.head.host}-${stamp(state.now())}.json`);
+// saveJSON saves the last half hour, or again the incident that is open.
+export async function saveJSON(state, opened) {
+  let blob = opened;
+  if (!blob) {
+    const answer = await fetch("/api/v1/live", { cache: "no-store" });
+    if (!answer.ok) throw new Error(await answer.text());
+    blob = await answer.blob();
+  }
+  save(blob, `enawatch-${state.head.host}-${stamp(state.now())}.json`);
 }
 
 export async function openFile(file) {

@@ -4,11 +4,11 @@ import { Charts, TITLES } from "./charts.js";
 import { clock, el, number, set, span, zone } from "./format.js";
 import { openFile, saveJSON, savePNG } from "./incident.js";
 import { State } from "./state.js";
-import { Interfaces, drawCatalogue, drawEvents, drawSinks } from "./tables.js";
+import { Interfaces, drawCatalogue, drawEvents, drawLinkLocal, drawSinks } from "./tables.js";
 
 const $ = (id) => document.getElementById(id);
 const state = new State();
-let catalogue = [], stream = null, saved = false, lastHeard = 0;
+let catalogue = [], stream = null, saved = null, lastHeard = 0; // saved is the file that is open
 
 // view is the time that the charts show: the newest seconds, or a part that was
 // chosen.
@@ -39,6 +39,7 @@ function paint() {
   verdict();
   charts.draw(catalogue);
   interfaces.draw();
+  drawLinkLocal($("linklocal"), $("budgets"), $("senders"), d.linklocal);
   drawSinks($("sinks"), d.sinks, state.now());
   drawEvents($("events"), state.events, (at) => { view.fixed = [at - 30, at + 30]; paint(); $("charts").focus(); });
 }
@@ -131,16 +132,17 @@ $("theme").addEventListener("click", () => {
   localStorage.setItem("theme", next);
   theme(next);
 });
-$("save-json").addEventListener("click", () => saveJSON(state).catch(complain("Could not save")));
+$("save-json").addEventListener("click", () => saveJSON(state, saved).catch(complain("Could not save")));
 $("save-png").addEventListener("click", () => savePNG(state, charts, view).catch(complain("Could not save")));
 $("open").addEventListener("change", async (e) => {
   const file = e.target.files[0];
   if (!file) return;
   try {
     const doc = await openFile(file);
-    saved = true;
+    saved = file;
     stream?.close();
     state.clear();
+    state.limit = Infinity;
     state.take(doc);
     view.fixed = [state.times[0] ?? 0, state.now()];
     link("warn", "a saved incident: reload for live");

@@ -7,6 +7,7 @@ export class State {
   constructor() { this.clear(); }
 
   clear() {
+    this.limit = SPAN;      // how many seconds are kept
     this.head = null;       // the newest document, without its seconds
     this.times = [];        // Unix seconds; a gap is one time without values
     this.rows = new Map();  // by MAC and bus: {info, states, values: Map of name -> array}
@@ -68,7 +69,7 @@ export class State {
   }
 
   trim() {
-    const over = this.times.length - SPAN;
+    const over = this.times.length - this.limit;
     if (over <= 0) return;
     this.times.splice(0, over);
     for (const [key, row] of this.rows) {

@@ -80,7 +80,7 @@ export class Interfaces {
         i.link === "down" ? el("small", {}, "link down") : null, good || i.left ? null : el("small", {}, i.reason ?? "")),
       ...names.map((n) => this.cell(allowance(r, n), n)),
       el("td", {}, i.driver_version), el("td", { class: "wrap" }, (i.pods ?? []).join(", ") || "–"),
-      el("td", { class: "wrap" }, i.counters.map((c) => `${c.name} ${number(c.sum)}`).join(", ") || "none"));
+      el("td", { class: "wrap" }, i.counters.filter((c) => c.sum > 0).map((c) => `${c.name} ${number(c.sum)}`).join(", ") || "none"));
   }
 
   cell(a, name) {
@@ -90,6 +90,26 @@ export class Interfaces {
     return el("td", { class: `number ${!gauge && a.sum === 0 ? "zero" : !gauge && now > 0 ? "hurt" : ""}` }, number(a.sum),
       !gauge && a.worst ? el("small", {}, `worst ${number(a.worst)}/s`) : null);
   }
+}
+
+function fill(table, head, lines) {
+  table.replaceChildren(el("thead", {}, el("tr", {}, ...head.map(([h, cls]) => el("th", { scope: "col", class: cls }, h)))), el("tbody", {}, ...lines));
+}
+
+// drawLinkLocal shows budgets and senders, where they are counted.
+export function drawLinkLocal(section, budgets, senders, linklocal) {
+  section.hidden = !linklocal;
+  if (!linklocal) return;
+  fill(budgets, [["Interface"], ["Budget used, fullest second of a minute", "number"], ["Packets in it", "number"], ["Packets so far"], ["DNS unanswered", "number"]],
+    linklocal.interfaces.map((b) => el("tr", {}, el("td", {}, el("b", {}, b.name)),
+      el("td", { class: `number ${b.budget_used > 100 ? "hurt" : ""}` }, el("meter", { min: 0, max: 100, low: 80, high: 100, optimum: 0, value: Math.min(b.budget_used, 100), "aria-label": `${b.name}: ${b.budget_used} % used` }), ` ${b.budget_used} %`),
+      el("td", { class: "number" }, number(b.pps_peak)),
+      el("td", {}, b.services.map((s) => `${s.name} ${number(s.packets)}`).join(", ") || "none"),
+      el("td", { class: `number ${b.dns_unanswered ? "hurt" : "zero"}` }, number(b.dns_unanswered)))));
+  const lines = linklocal.senders.map((s) => el("tr", {}, el("td", {}, el("b", {}, s.name)), el("td", { class: "number" }, number(s.packets)), el("td", { class: "number" }, number(s.pps_peak))));
+  if (linklocal.others) lines.push(el("tr", {}, el("td", {}, "all others"), el("td", { class: "number" }, number(linklocal.others)), el("td", { class: "number" }, "–")));
+  if (!lines.length) lines.push(el("tr", {}, el("td", { colspan: 3 }, "Nobody sent in the last minute, or this host can't tell who.")));
+  fill(senders, [["Sender"], ["Packets in the last minute", "number"], ["In the fullest second", "number"]], lines);
 }
 
 export function drawSinks(table, sinks, now) {
@@ -107,8 +127,7 @@ export function drawSinks(table, sinks, now) {
       el("td", { class: "number" }, number(s.delivered)), el("td", { class: "number" }, number(s.ambiguous)),
       el("td", { class: `number ${s.dropped > 0 ? "hurt" : ""}` }, number(s.dropped), dropped ? el("small", {}, dropped) : null));
   });
-  table.replaceChildren(el("thead", {}, el("tr", {}, ...head.map((h, n) => el("th", { scope: "col", class: numeric(n) ? "number" : null }, h)))),
-    el("tbody", {}, ...lines));
+  fill(table, head.map((h, n) => [h, numeric(n) ? "number" : null]), lines);
 }
 
 export function drawEvents(list, events, look) {

@@ -163,6 +163,12 @@ func TestLivePage(t *testing.T) {
 	} else {
 		t.Logf("the agent grew by %d KiB to %d KiB", grown, a.memory(t))
 	}
+	b.check(t)
+}
+
+// check says what went wrong in the page.
+func (b *tab) check(t *testing.T) {
+	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.faults) > 0 {

@@ -5,16 +5,20 @@ package browser
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/enawatch/enawatch/test/beds/bed"
 )
@@ -40,35 +44,39 @@ func scenario() string {
 	return b.String()
 }
 
-// agent is an enawatch that runs on simulated devices.
+// agent is an enawatch that runs on the rig's devices.
 type agent struct {
-	url string
-	cmd *exec.Cmd
+	url    string
+	binary string
+	state  string // its state directory
+	pid    int
 }
 
-func startAgent(t *testing.T, simulate string) *agent {
+// startAgent runs an agent on a scenario under the rig, in whose network namespace
+// it listens, and forwards a port of this host to it.
+func startAgent(t *testing.T, scenario string, more ...string) *agent {
 	t.Helper()
-	binary := bed.Build(t, "./cmd/enawatch")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	a := &agent{binary: bed.Build(t, "./cmd/enawatch"), state: t.TempDir()}
+	config := filepath.Join(t.TempDir(), "enawatch.yaml")
+	if err := os.WriteFile(config, []byte("sinks: {emf: {output: \"file://"+filepath.Join(a.state, "emf.jsonl")+"\"}, prometheus: {listen: \"127.0.0.1:9109\"}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
-	a := &agent{url: "http://" + address}
-	a.cmd = exec.Command(binary, "run", "--simulate="+simulate, "--publish-interval=5s", "--sinks.prometheus.listen="+address)
-	a.cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_DISABLED=true")
+	rig := exec.Command(bed.Build(t, "./test/enasim"), append([]string{"--scenario", scenario, "--", a.binary, "run", "--config", config,
+		"--identity.mode=static", "--identity.instance-id=i-0123456789abcdef0", "--state-dir", a.state, "--publish-interval=5s"}, more...)...)
+	rig.Env = append(os.Environ(), "AWS_EC2_METADATA_DISABLED=true")
 	var log bytes.Buffer
-	a.cmd.Stderr = &log
-	if err := a.cmd.Start(); err != nil {
+	rig.Stderr = &log
+	if err := rig.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		a.cmd.Process.Signal(syscall.SIGTERM)
-		if err := a.cmd.Wait(); err != nil {
+		rig.Process.Signal(syscall.SIGTERM)
+		if err := rig.Wait(); err != nil {
 			t.Errorf("the agent: %v\n%s", err, &log)
 		}
 	})
+	poll(t, "the rig runs the agent", func() bool { a.pid = childOf(rig.Process.Pid, a.binary); return a.pid != 0 })
+	a.url = "http://" + forward(t, a.pid, "127.0.0.1:9109")
 	poll(t, "the agent answers", func() bool {
 		resp, err := http.Get(a.url + "/readyz")
 		if err != nil {
@@ -78,6 +86,90 @@ func startAgent(t *testing.T, simulate string) *agent {
 		return resp.StatusCode == http.StatusOK
 	})
 	return a
+}
+
+// childOf returns the process that a parent runs of a program, or 0.
+func childOf(parent int, program string) int {
+	list, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range list {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		_, rest, _ := strings.Cut(string(text), ") ")
+		fields := strings.Fields(rest)
+		dir := filepath.Dir(path)
+		if exe, err := os.Readlink(filepath.Join(dir, "exe")); err != nil || exe != program || len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		return pid
+	}
+	return 0
+}
+
+// forward listens on this host and passes connections on to an address in the
+// network namespace of a process. It returns its own address.
+func forward(t *testing.T, pid int, to string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			from, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer from.Close()
+				there, err := dialIn(pid, to)
+				if err != nil {
+					return // the browser sees that nobody answers
+				}
+				defer there.Close()
+				go func() {
+					io.Copy(there, from)
+					there.(*net.TCPConn).CloseWrite()
+				}()
+				io.Copy(from, there)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// dialIn connects to an address in the network namespace of a process.
+func dialIn(pid int, to string) (net.Conn, error) {
+	type result struct {
+		net.Conn
+		error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		namespace, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+		if err == nil {
+			defer namespace.Close()
+			err = unix.Setns(int(namespace.Fd()), unix.CLONE_NEWNET)
+		}
+		if err != nil {
+			done <- result{error: err}
+			return
+		}
+		c, err := net.Dial("tcp", to)
+		done <- result{c, err}
+	}()
+	r := <-done
+	return r.Conn, r.error
+}
+
+// inside runs a command in the network namespace of the agent.
+func (a *agent) inside(t *testing.T, args ...string) string {
+	t.Helper()
+	return bed.Run(t, "nsenter", append([]string{"--net=" + fmt.Sprintf("/proc/%d/ns/net", a.pid)}, args...)...)
 }
 
 // poll waits for a condition.
@@ -93,7 +185,7 @@ func poll(t *testing.T, what string, done func() bool) {
 // memory returns the resident memory of the agent, in KiB.
 func (a *agent) memory(t *testing.T) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.pid))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ func TestTopInATerminal(t *testing.T) {
 	a := startAgent(t, scenarioFile(t))
 	socket := "ew-" + rand.Text()[:10]
 	tmux := func(args ...string) string { return bed.Run(t, "tmux", append([]string{"-L", socket}, args...)...) }
-	tmux("new-session", "-d", "-x", "80", "-y", "24", a.cmd.Path+" top --url "+a.url+"; echo left; exec sleep 60")
+	tmux("new-session", "-d", "-x", "80", "-y", "24", a.binary+" top --url "+a.url+"; echo left; exec sleep 60")
 	t.Cleanup(func() { exec.Command("tmux", "-L", socket, "kill-server").Run() })
 	screen := func() []string { return strings.Split(strings.TrimSuffix(tmux("capture-pane", "-p"), "\n"), "\n") }
 	shows := func(what string) func() bool {
