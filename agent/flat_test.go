@@ -31,7 +31,7 @@ devices:
 steps:
 - {at: 10m, device: ens5, rate: {pps_allowance_exceeded: 7}, for: 20s}
 `), func(o *Options) {
-			o.Publish, o.Outputs, o.Live = time.Minute, []Output{&out}, live.New(time.Second, time.Now)
+			o.Publish, o.Outputs, o.Live = time.Minute, []Output{&out}, live.New(live.Span, time.Second, time.Now)
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
