@@ -101,6 +101,27 @@ func TestKernelReadsARealDevice(t *testing.T) {
 	}
 }
 
+// Interfaces of one driver share their names; those with other stats do not.
+func TestNamesAreShared(t *testing.T) {
+	name := inNamespace(t, 4)
+	ip(t, "link", "add", "vc0", "type", "veth", "peer", "name", "vc1")
+	k := newTestKernel(t)
+	var sets [3][]string
+	for i, name := range []string{name, "vb1", "vc0"} {
+		names, err := k.StatNames(name)
+		if err != nil || len(names) == 0 {
+			t.Fatalf("%s: %d names, %v", name, len(names), err)
+		}
+		sets[i] = names
+	}
+	if &sets[0][0] != &sets[1][0] {
+		t.Error("two interfaces with the same names keep them twice")
+	}
+	if len(sets[2]) >= len(sets[0]) {
+		t.Errorf("an interface of one queue has %d stats, one of four %d", len(sets[2]), len(sets[0]))
+	}
+}
+
 func TestLinksAndTheirEvents(t *testing.T) {
 	name := inNamespace(t, 1)
 	k := newTestKernel(t)

@@ -53,7 +53,7 @@ type Delivery struct {
 	stop    context.CancelFunc // ends the call that is under way
 
 	mu        sync.Mutex
-	rested    func()            // called when nothing waits any more; nil if nobody asks
+	rested    func()            // called when nothing is sent for a while; nil if nobody asks
 	requests  map[string]uint64 // by result
 	delivered uint64            // data
 	ambiguous uint64            // data that may have arrived twice
@@ -142,6 +142,9 @@ func (d *Delivery) run(ctx context.Context) {
 				wait = firstBackoff
 			}
 		}
+		if wait > 0 {
+			d.rest()
+		}
 		if wait > 0 && !d.pause(nil, wait) {
 			if closing {
 				return // better times do not come
@@ -151,7 +154,8 @@ func (d *Delivery) run(ctx context.Context) {
 	}
 }
 
-// OnRest has f called when everything was delivered that waited.
+// OnRest has f called when nothing is sent for a while: everything was delivered
+// that waited, or it is not yet time to try again.
 func (d *Delivery) OnRest(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -196,14 +197,14 @@ const (
 	sdkName   = "floor: ioctl and AWS SDK"
 	baseName  = "**enawatch**: CloudWatch, /metrics scraped every 15 s"
 	aloneName = "enawatch: CloudWatch alone"
-	fullName  = "enawatch: CloudWatch does not answer, the spool is full"
+	fullName  = "enawatch: EMF to a listener that is down, the spool is full"
 	largeName = "enawatch: 64 × 32 queues"
 	podsName  = "enawatch: 10,000 pods"
 )
 
 const (
 	// A port that nothing listens on refuses at once.
-	down       = "sinks:\n  cloudwatch: {endpoint: \"http://127.0.0.1:9\", region: us-east-1}\n"
+	down       = "sinks: {emf: {output: \"tcp://127.0.0.1:9\"}}\n"
 	cloudWatch = "sinks:\n  cloudwatch: {endpoint: \"ENDPOINT\", ca_file: CA, region: us-east-1}\n"
 	metrics    = "  prometheus: {listen: \"LISTEN\"}\n"
 	all        = "  otlp: {endpoint: \"ENDPOINT\", ca_file: CA, sigv4: true, region: us-east-1}\n" +
@@ -237,17 +238,18 @@ func enawatch(path string, l *lab, name, yaml string, port int) (*program, error
 	return p, nil
 }
 
-// fill makes a state file in which so many bytes wait for CloudWatch.
-func fill(dir string, bytes int) error {
-	s, err := store.Open(dir, store.Options{MaxBytes: int64(bytes), Log: slog.New(slog.DiscardHandler)})
+// fill makes a state file in which so many bytes of EMF wait.
+func fill(dir string, size int) error {
+	s, err := store.Open(dir, store.Options{MaxBytes: int64(size), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
-	s.Queue("cloudwatch")
+	s.Queue("emf")
 	const window = 16 << 10
-	for at := range bytes / window {
-		item := store.Item{At: time.Now().Add(time.Duration(at-bytes/window) * time.Minute), Points: 1, Data: make([]byte, window)}
-		s.Commit(nil, map[string][]store.Item{"cloudwatch": {item}})
+	line := append(bytes.Repeat([]byte(" "), window-3), "{}\n"...)
+	for at := range size / window {
+		item := store.Item{At: time.Now().Add(time.Duration(at-size/window) * time.Minute), Points: 1, Data: line}
+		s.Commit(nil, map[string][]store.Item{"emf": {item}})
 	}
 	return s.Close()
 }
