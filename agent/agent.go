@@ -203,7 +203,7 @@ func (a *Agent) closeWindow(t window.Tick) {
 	b.Records, a.recorder.window = a.recorder.window, nil
 	a.counts.windows++
 	end := t.Start.Add(t.Length)
-	a.commits.Publish(commit{a.tracker.Baselines(end), b, a.cut(end)})
+	a.commits.Publish(commit{a.tracker.Baselines(end), b, append(a.cut(end), flights(b.Records)...)})
 	a.tracker.Forget(end.Add(-forgetAfter), a.present, func(k delta.Key) { delete(a.enis, k.MAC) })
 	for _, o := range a.Outputs {
 		o.Publish(b)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -8,8 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/enawatch/enawatch/agent/delta"
 	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/store"
 )
 
 // burstAt counts link-local traffic of every interface: 10 packets a second of
@@ -49,17 +52,28 @@ func (b *burstAt) Names(int) []linklocal.QueryCount {
 }
 func (b *burstAt) Retransmits() uint64 { return uint64(100 + b.tick) }
 
+// keeping is a store that keeps the records.
+type keeping struct {
+	Memory
+	records []store.Record
+}
+
+func (k *keeping) Commit(_ []delta.Baseline, _ *metric.Batch, records []store.Record) error {
+	k.records = append(k.records, records...)
+	return nil
+}
+
 // One record tells of the seconds around an exceeded allowance, once.
 func TestRecordOfAnExceededAllowance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		traffic := &burstAt{burst: 15, watched: map[int]string{}}
+		traffic, kept := &burstAt{burst: 15, watched: map[int]string{}}, &keeping{}
 		h := on(t, scenario(t, `
 devices:
 - {name: ens5, driver: 2.17.0}
 steps:
 - {at: 14.5s, add: {linklocal_allowance_exceeded: 476}}
 - {at: 16.5s, add: {bw_in_allowance_exceeded: 9}}
-`), func(o *Options) { o.LinkLocal, o.TopSenders = traffic, 5 })
+`), func(o *Options) { o.LinkLocal, o.TopSenders, o.Store = traffic, 5, kept })
 		var snapshot *metric.Snapshot
 		time.AfterFunc(38500*time.Millisecond, func() { snapshot = h.agent.Snapshot() })
 		h.run(t, 40500*time.Millisecond)
@@ -86,6 +100,18 @@ steps:
 			t.Fatalf("%d records, want 1", len(records))
 		}
 		r := records[0]
+		var stored metric.Record
+		for _, k := range kept.records {
+			if k.Kind != store.Flights {
+				continue
+			}
+			if err := json.Unmarshal(k.Data, &stored); err != nil || !k.At.Equal(r.At) {
+				t.Errorf("the state file's record of %s: %v", k.At, err)
+			}
+		}
+		if diff := cmp.Diff(r, stored); diff != "" {
+			t.Errorf("the state file's record (-want +got)\n%s", diff)
+		}
 		if diff := cmp.Diff(map[string]uint64{"linklocal_allowance_exceeded": 476, "bw_in_allowance_exceeded": 9}, r.Exceeded); diff != "" {
 			t.Errorf("exceeded (-want +got)\n%s", diff)
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/linklocal"
 	"github.com/enawatch/enawatch/agent/metric"
+	"github.com/enawatch/enawatch/agent/store"
 )
 
 const (
@@ -207,6 +209,16 @@ func (a *Agent) closeRecord() {
 		r.window = append(r.window, m)
 	}
 	a.Log.Warn("an allowance was exceeded: what was known in the seconds around it", "record", m)
+}
+
+// flights are the records of a window as the ring of the state file keeps them.
+func flights(records []metric.Record) (all []store.Record) {
+	for _, r := range records {
+		if text, err := json.Marshal(r); err == nil {
+			all = append(all, store.Record{Kind: store.Flights, At: r.At, Data: text})
+		}
+	}
+	return all
 }
 
 // recordSenders puts into a record who sent link-local in the newest ticks. The

@@ -23,8 +23,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/test/beds/bed"
 )
 
@@ -183,6 +185,13 @@ func behindTheCard(t *testing.T, dir string) {
 		t.Errorf("%d answers, the resolver gave %d", got, counted["answered"])
 	}
 	said.check(t, counted, peakOf(times))
+	var incident struct{ Records []metric.Record }
+	if err := json.Unmarshal([]byte(bed.Run(t, filepath.Join(dir, "enawatch"), "record", "export", "--state-dir", filepath.Join(dir, "state"))), &incident); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(said.records, incident.Records); diff != "" {
+		t.Errorf("the state file's records (-EMF +state file)\n%s", diff)
+	}
 	if n := strings.Count(log, "an allowance was exceeded: what was known"); n != len(said.records) {
 		t.Errorf("%d records in the log, %d in EMF", n, len(said.records))
 	}
