@@ -283,6 +283,39 @@ func sentBy(t *testing.T) (n uint64) {
 	return n
 }
 
+// foreignCgroupProgram attaches a program of somebody else at a cgroup, and
+// returns what counts the programs there.
+func foreignCgroupProgram(t *testing.T, root string) (count func() int) {
+	t.Helper()
+	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "foreign", Type: ebpf.CGroupSKB, AttachType: ebpf.AttachCGroupInetEgress, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 1), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: root, Attach: ebpf.AttachCGroupInetEgress, Program: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		dir.Close()
+		l.Close()
+		program.Close()
+	})
+	return func() int {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: int(dir.Fd()), Attach: ebpf.AttachCGroupInetEgress})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(q.Programs)
+	}
+}
+
 // The programs of others stay, and what a killed agent left is replaced.
 func TestOthersStay(t *testing.T) {
 	if !inside(t) {
@@ -310,8 +343,12 @@ func TestOthersStay(t *testing.T) {
 		return len(q.Programs)
 	}
 	root := newCgroup(t)
+	onCgroup := foreignCgroupProgram(t, root)
 	m := open(t, Options{Cgroup: root})
 	watch(t, m, index)
+	if n := onCgroup(); n != 2 {
+		t.Errorf("%d programs at the cgroup, want the other one and ours", n)
+	}
 	if n := onTCX(); n != 2 {
 		t.Errorf("%d programs by tcx, want the other one and ours", n)
 	}
@@ -321,9 +358,12 @@ func TestOthersStay(t *testing.T) {
 	if n := onTCX(); n != 1 {
 		t.Errorf("%d programs by tcx are left, want the other one", n)
 	}
+	if n := onCgroup(); n != 1 {
+		t.Errorf("%d programs at the cgroup are left, want the other one", n)
+	}
 
 	holder := exec.Command("/proc/self/exe")
-	holder.Env = append(os.Environ(), fmt.Sprintf("%s=%d", holdVariable, index))
+	holder.Env = append(os.Environ(), fmt.Sprintf("%s=%d", holdVariable, index), cgroupVariable+"="+root)
 	holder.Stderr = os.Stderr
 	stdout, err := holder.StdoutPipe()
 	if err != nil {
@@ -338,14 +378,20 @@ func TestOthersStay(t *testing.T) {
 	if n := onTCX(); n != 2 {
 		t.Errorf("%d programs by tcx while an agent counts, want 2", n)
 	}
+	if n := onCgroup(); n != 2 {
+		t.Errorf("%d programs at the cgroup while an agent counts, want 2", n)
+	}
 	_ = holder.Process.Kill()
 	_ = holder.Wait() // it was killed: that is what it says
 	deadline := time.Now().Add(30 * time.Second)
-	for onTCX() != 1 && time.Now().Before(deadline) {
+	for (onTCX() != 1 || onCgroup() != 1) && time.Now().Before(deadline) {
 		runtime.Gosched() // the kernel closes its files a moment later
 	}
 	if n := onTCX(); n != 1 {
 		t.Errorf("%d programs by tcx are left by a killed agent, want the other one alone", n)
+	}
+	if n := onCgroup(); n != 1 {
+		t.Errorf("%d programs at the cgroup are left by a killed agent, want the other one alone", n)
 	}
 
 	filters := func() string {

@@ -31,13 +31,15 @@ const (
 	sendVariable = "LINKLOCAL_TEST_SEND"
 	holdVariable = "LINKLOCAL_TEST_HOLD"
 	wantVariable = "LINKLOCAL_TEST_WANT"
+	// cgroupVariable is the root of the cgroups for hold.
+	cgroupVariable = "LINKLOCAL_TEST_CGROUP"
 	// refuseVariable is the error that bpf(2) is to end with.
 	refuseVariable = "LINKLOCAL_TEST_REFUSE"
 )
 
 // hold counts an interface until it is killed, and says when it began.
 func hold(index int) {
-	m, err := Open(Options{Log: slog.New(slog.DiscardHandler)})
+	m, err := Open(Options{Cgroup: os.Getenv(cgroupVariable), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
