@@ -188,7 +188,7 @@ func TestLogsFaults(t *testing.T) {
 				server := startFake(t, awsfake.Options{})
 				s := newLogs(t, server, func(o *emf.Options) {
 					if tt.fault.Kind == awsfake.Hang {
-						o.Logs.Account.Timeout = 50 * time.Millisecond
+						o.Logs.Account.Timeout = 2 * time.Second // which every other call is within, on a slow machine too
 					}
 				})
 				request := pack(t, s, now(dnsBurst()))[0]
