@@ -14,7 +14,7 @@ const (
 	messageError   = 2  // NLMSG_ERROR
 	messageDone    = 3  // NLMSG_DONE
 	subsystem      = 1  // NFNL_SUBSYS_CTNETLINK
-	messageNew     = subsystem<<8 | 0
+	messageNew     = subsystem << 8
 	messageGet     = subsystem<<8 | 1
 	attributeMask  = 0x3fff // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 	tupleOriginal  = 1      // CTA_TUPLE_ORIG

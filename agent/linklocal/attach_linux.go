@@ -107,7 +107,7 @@ func why(err error) error {
 	case errors.As(err, &refused) && errors.Is(err, unix.EACCES):
 		return fmt.Errorf("BPF is not permitted in full: give the agent CAP_PERFMON besides CAP_BPF and CAP_NET_ADMIN, as docs/linklocal.md says (%w)", refused.Cause)
 	case errors.As(err, &refused):
-		return fmt.Errorf("this kernel refuses the programs: it takes Linux 5.10 or later (%w)", refused.Cause)
+		return fmt.Errorf("this kernel refuses the programs: it takes Linux 5.10 or later, and CAP_PERFMON besides CAP_BPF and CAP_NET_ADMIN (%w)", refused.Cause)
 	}
 	return err
 }
