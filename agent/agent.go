@@ -108,7 +108,7 @@ type Agent struct {
 	// unwanted are those that are not read, by index, and enis what NameENI
 	// said, by MAC.
 	unwanted map[int]sighting
-	enis     map[string]string
+	enis     map[string]eni
 	loop     loop
 	counts   counts
 	ready    bool
@@ -142,7 +142,7 @@ func New(o Options) (*Agent, error) {
 	w := window.New(int(o.Publish/o.Sample), o.Sparse)
 	w.Every = o.Sample
 	return &Agent{
-		Options: o, pods: func(int, string) *metric.Pods { return nil }, unwanted: map[int]sighting{}, enis: map[string]string{},
+		Options: o, pods: func(int, string) *metric.Pods { return nil }, unwanted: map[int]sighting{}, enis: map[string]eni{},
 		watcher: watcher, tracker: tracker, window: w, alive: alive,
 		commits: sink.NewQueue("state", func(c commit) error { return o.Store.Commit(c.baselines, c.batch, c.records) }, o.Log),
 	}, nil

@@ -459,7 +459,7 @@ steps:
 `), func(o *Options) {
 			o.Want = func(i metric.Interface) bool { return i.ENI == "eni-1" }
 			o.Attached = func(mac string) {
-				time.AfterFunc(4*time.Second, func() { h.agent.NameENI(mac, "eni-1") })
+				time.AfterFunc(4*time.Second, func() { h.agent.NameENI(mac, "eni-1", "subnet-1") })
 			}
 		})
 		h.run(t, 15*time.Second)
@@ -498,6 +498,6 @@ func TestSnapshotAfterTheEnd(t *testing.T) {
 		if s := h.agent.Snapshot(); len(s.Interfaces) != 0 {
 			t.Errorf("interfaces %+v", s.Interfaces)
 		}
-		h.agent.NameENI("06:00:00:00:00:05", "eni-1")
+		h.agent.NameENI("06:00:00:00:00:05", "eni-1", "subnet-1")
 	})
 }

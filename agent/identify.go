@@ -12,22 +12,27 @@ func (a *Agent) Identify(r metric.Resource) {
 	a.Resource = r
 }
 
-// NameENI says which ENI has a MAC address, now and whenever it is attached
-// again. Want is asked anew.
-func (a *Agent) NameENI(mac, eni string) {
+// eni is what is known of a MAC address.
+type eni struct{ id, subnet string }
+
+func (e eni) name(i *metric.Interface) { i.ENI, i.Subnet = e.id, e.subnet }
+
+// NameENI says which ENI has a MAC address and in which subnet it is, now and
+// whenever it is attached again. Want is asked anew.
+func (a *Agent) NameENI(mac, id, subnet string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.loop.last {
 		return // nothing is read any more
 	}
-	a.enis[mac] = eni
+	a.enis[mac] = eni{id, subnet}
 	for at := len(a.interfaces) - 1; at >= 0; at-- {
 		i := a.interfaces[at]
 		if i.row.Interface.MAC != mac {
 			continue
 		}
-		i.row.Interface.ENI = eni
-		i.row.Interface.Pods = a.pods(i.index, eni)
+		a.enis[mac].name(&i.row.Interface)
+		i.row.Interface.Pods = a.pods(i.index, id)
 		if !a.Want(i.row.Interface) {
 			a.unwanted[i.index] = sighting{ena.Netdev{Index: i.index, Interface: i.row.Interface, Driver: i.driver}, ena.Found}
 			a.stopReading(at)

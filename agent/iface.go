@@ -137,7 +137,7 @@ func (a *Agent) newInterface(n ena.Netdev, c ena.Change) {
 func (a *Agent) reconsider(mac string) {
 	for index, s := range a.unwanted {
 		mi := &s.netdev.Interface
-		mi.ENI = a.enis[mi.MAC]
+		a.enis[mi.MAC].name(mi)
 		if (mac == "" || mi.MAC == mac) && a.Want(*mi) {
 			delete(a.unwanted, index)
 			a.newInterface(s.netdev, s.change)

@@ -263,7 +263,7 @@ func (a *Agent) pollEnded(rescan bool, err error) {
 func (a *Agent) changed(n ena.Netdev, c ena.Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n.Interface.ENI = a.enis[n.Interface.MAC]
+	a.enis[n.Interface.MAC].name(&n.Interface)
 	at := slices.IndexFunc(a.interfaces, func(i *iface) bool { return i.index == n.Index })
 	if old, ok := a.unwanted[n.Index]; ok && c == ena.Changed {
 		c = old.change // whether it was attached, it still is

@@ -22,7 +22,7 @@ steps:
 - {at: 25s, device: ens6, add: {linklocal_allowance_exceeded: 1}}
 `), func(o *Options) { o.Exceeded = func() { exceeded++ } })
 		time.AfterFunc(5*time.Second, func() {
-			h.agent.NameENI(h.machine.Ledger().Devices[1].MAC, "eni-2")
+			h.agent.NameENI(h.machine.Ledger().Devices[1].MAC, "eni-2", "subnet-1")
 			h.agent.NamePods(func(_ int, eni string) *metric.Pods {
 				return &metric.Pods{Names: []string{"ns/on-" + eni}}
 			})

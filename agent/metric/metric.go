@@ -64,6 +64,8 @@ type Resource struct {
 	Host string
 	// InstanceID is the EC2 instance id, or "" while it is not known.
 	InstanceID string
+	// Zone is the name of its availability zone, or "" while it is not known.
+	Zone string
 	// Dimensions are fixed ones from the configuration, sorted by name.
 	Dimensions []Dimension
 	// Simulated is true if no number in the batch comes from a real device.
@@ -81,6 +83,8 @@ type Interface struct {
 	BusInfo string
 	// ENI is the id of the elastic network interface, or "" while unknown.
 	ENI string
+	// Subnet is the id of the subnet that the ENI is in, or "" while unknown.
+	Subnet string
 	// DriverVersion is what the driver says of itself ("2.13.0g").
 	DriverVersion string
 	// Link is "up" if the interface is on and has a carrier, which ethtool calls

@@ -18,6 +18,7 @@ const (
 	hostMember      = "host"
 	interfaceMember = "interface"
 	podsMember      = "pods"
+	zoneMember      = "availability_zone"
 	// Who sent most to link-local services in a window, and has most tracked
 	// connections, and how many: where the agent counts that.
 	senderMember  = "linklocal_top_sender"
@@ -34,7 +35,7 @@ func (o *Options) rules() (list []InsightRule, err error) {
 		keys []string
 	}
 	for _, e := range allowances() {
-		by := []contributor{{"instances", []string{"$." + instanceDimension}}, {"interfaces", []string{"$." + instanceDimension, "$." + interfaceDimension}}}
+		by := []contributor{{"instances", []string{"$." + instanceDimension}}, {"interfaces", []string{"$." + instanceDimension, "$." + interfaceDimension}}, {"zones", []string{"$." + zoneMember}}}
 		if e.Scope == metric.PerInterface {
 			// The first pod of a list is one that answers DNS, if there is one.
 			by = append(by, contributor{"pods", []string{"$." + podsMember + "[0]"}})

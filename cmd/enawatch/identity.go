@@ -81,7 +81,7 @@ func (w *whoami) follow(ctx context.Context, a *agent.Agent) (stop func()) {
 	first := w.first
 	w.mu.Unlock()
 	for _, e := range first {
-		a.NameENI(e.MAC, e.ID)
+		a.NameENI(e.MAC, e.ID, e.SubnetID)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -99,7 +99,7 @@ func (w *whoami) follow(ctx context.Context, a *agent.Agent) (stop func()) {
 				w.log.Info("more is known of this host", "is", *u.Host)
 			}
 			for _, e := range u.ENIs {
-				a.NameENI(e.MAC, e.ID)
+				a.NameENI(e.MAC, e.ID, e.SubnetID)
 			}
 			w.learn(u.ENIs)
 		})
@@ -146,7 +146,7 @@ func (w *whoami) known() identity.Host {
 // resource is the host as windows name it.
 func (w *whoami) resource() metric.Resource {
 	h := w.known()
-	return metric.Resource{Host: h.Hostname, InstanceID: h.InstanceID, Dimensions: w.fixed, Simulated: w.simulated}
+	return metric.Resource{Host: h.Hostname, InstanceID: h.InstanceID, Zone: h.Zone, Dimensions: w.fixed, Simulated: w.simulated}
 }
 
 // cloudWatchHost is the host as CloudWatch's dimensions and entity name it.

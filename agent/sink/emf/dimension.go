@@ -27,6 +27,8 @@ const (
 	eniMember       = "NetworkInterfaceId"
 	interfaceMember = "interface"
 	macMember       = "mac"
+	subnetMember    = "subnet"
+	zoneMember      = "availability_zone"
 	driverMember    = "driver_version"
 	startMember     = "start"
 	lengthMember    = "window_seconds"
@@ -51,7 +53,9 @@ const (
 var reserved = []string{
 	awsMember, hostMember, instanceMember, simulatedMember, eniMember, interfaceMember,
 	macMember, driverMember, startMember, lengthMember, listMember, omittedMember,
-	podsMember, podsDNSMember, podsMoreMember,
+	podsMember, podsDNSMember, podsMoreMember, subnetMember, zoneMember,
+	sendersMember, othersMember, topSenderMember, topPacketMember, recordsMember,
+	ownersMember, otherOwnersMember, topOwnerMember, topEntriesMember,
 }
 
 // CheckDimensions reports the first fixed dimension that can't be published.

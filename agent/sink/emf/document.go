@@ -189,6 +189,7 @@ func (e *Encoder) appendIdentity(b *metric.Batch, d document) error {
 	} else if err := t.dimension(hostMember, r.Host); err != nil {
 		return err
 	}
+	t.property(zoneMember, r.Zone)
 	if r.Simulated {
 		t.property(simulatedMember, "true")
 	}
@@ -208,6 +209,7 @@ func (e *Encoder) appendIdentity(b *metric.Batch, d document) error {
 		return err
 	}
 	t.property(macMember, n.MAC)
+	t.property(subnetMember, n.Subnet)
 	t.property(driverMember, n.DriverVersion)
 	t.pods(n.Pods)
 	return nil
@@ -341,6 +343,7 @@ func (e *Encoder) appendEntry(b *metric.Batch, i int) error {
 	t.property(eniMember, n.ENI)
 	t.property(interfaceMember, n.Name)
 	t.property(macMember, n.MAC)
+	t.property(subnetMember, n.Subnet)
 	t.property(driverMember, n.DriverVersion)
 	t.pods(n.Pods)
 	for s := range b.Series {
