@@ -97,7 +97,7 @@ func (b *tab) until(expression string) {
 
 func TestLivePage(t *testing.T) {
 	a := startAgent(t, scenarioFile(t))
-	before := a.memory(t)
+	before := a.settled(t)
 	b := open(t, a.url)
 	b.until(`document.getElementById("link").textContent === "live"`)
 	b.until(`document.querySelectorAll("#charts .card canvas").length === 6`)

@@ -182,18 +182,46 @@ func poll(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// memory returns the resident memory of the agent, in KiB.
-func (a *agent) memory(t *testing.T) int {
+// memory returns the resident memory of the agent, in KiB, without what the kernel
+// has in its cache of the state file, which grows with or without a browser.
+func (a *agent) memory(t *testing.T) (kib int) {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.pid))
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", a.pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, _ := strings.Cut(string(status), "VmRSS:")
-	kib, err := strconv.Atoi(strings.Fields(text)[0])
-	if err != nil {
-		t.Fatal(err)
+	counts := false
+	for line := range strings.Lines(string(maps)) {
+		fields := strings.Fields(line)
+		if !strings.HasSuffix(fields[0], ":") {
+			counts = !strings.HasSuffix(line, "/enawatch.db\n")
+		}
+		if fields[0] == "Rss:" && counts {
+			n, err := strconv.Atoi(fields[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			kib += n
+		}
 	}
+	if kib == 0 {
+		t.Fatal("the agent has no memory")
+	}
+	return kib
+}
+
+// settled returns the memory of the agent when it has given back what it took to
+// start: for five seconds it is the same, but for a few pages.
+func (a *agent) settled(t *testing.T) (kib int) {
+	t.Helper()
+	calm := 0
+	poll(t, "memory settles", func() bool {
+		now := a.memory(t)
+		if calm++; now-kib > 256 || kib-now > 256 {
+			kib, calm = now, 0
+		}
+		return calm >= 50
+	})
 	return kib
 }
 
