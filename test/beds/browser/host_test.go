@@ -210,21 +210,6 @@ func (a *agent) memory(t *testing.T) (kib int) {
 	return kib
 }
 
-// settled returns the memory of the agent when it has given back what it took to
-// start: for five seconds it is the same, but for a few pages.
-func (a *agent) settled(t *testing.T) (kib int) {
-	t.Helper()
-	calm := 0
-	poll(t, "memory settles", func() bool {
-		now := a.memory(t)
-		if calm++; now-kib > 256 || kib-now > 256 {
-			kib, calm = now, 0
-		}
-		return calm >= 50
-	})
-	return kib
-}
-
 func scenarioFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "scenario.yaml")
