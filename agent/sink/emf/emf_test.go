@@ -28,12 +28,12 @@ func batch(n int, series ...metric.Series) *metric.Batch {
 	b := &metric.Batch{
 		Start:    time.Date(2026, 11, 23, 8, 15, 0, 0, time.UTC),
 		Length:   time.Minute,
-		Resource: metric.Resource{Host: "ip-10-0-1-7.ec2.internal", InstanceID: "i-0123456789abcdef0"},
+		Resource: metric.Resource{Host: "ip-10-0-1-7.ec2.internal", InstanceID: "i-0123456789abcdef0", Zone: "eu-west-1b"},
 		Series:   series,
 	}
 	for i := range n {
 		b.Interfaces = append(b.Interfaces, metric.Interface{
-			Name: fmt.Sprintf("ens%d", 5+i), MAC: fmt.Sprintf("0a:1b:2c:3d:4e:%02x", i), BusInfo: fmt.Sprintf("0000:00:%02d.0", 5+i),
+			Name: fmt.Sprintf("ens%d", 5+i), MAC: fmt.Sprintf("0a:1b:2c:3d:4e:%02x", i), Subnet: fmt.Sprintf("subnet-%d", i), BusInfo: fmt.Sprintf("0000:00:%02d.0", 5+i),
 			ENI: fmt.Sprintf("eni-0123456789abcde%02x", i), DriverVersion: "2.13.3g",
 		})
 	}
