@@ -202,6 +202,6 @@ func (h *host) counter(name string) float64 {
 
 // reversion makes a package of another version of one.
 func (h *host) reversion(deb, other, version string) {
-	h.run("sh", "-ec", `rm -rf /root/deb; dpkg-deb --raw-extract "$0" /root/deb; sed -i "s/^Version: .*/Version: $2/" /root/deb/DEBIAN/control; dpkg-deb --build /root/deb "$1"`,
+	h.run("sh", "-ec", `rm -rf /root/deb; dpkg-deb --raw-extract "$0" /root/deb; sed -i "s/^Version: .*/Version: $2/" /root/deb/DEBIAN/control; dpkg-deb -Znone --build /root/deb "$1"`,
 		deb, other, version)
 }
