@@ -1,6 +1,11 @@
 package emf
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
+)
 
 // SetMaxEvent makes e take a log event for smaller than it is.
 func (e *Encoder) SetMaxEvent(bytes int) { e.maxEvent = bytes }
@@ -10,3 +15,12 @@ func (s *File) SetNow(now func() time.Time) { s.now = now }
 
 // SetTimeout changes how long a receiver may take.
 func (s *Stream) SetTimeout(d time.Duration) { s.timeout = d }
+
+// SetHTTP connects s now, and has its requests go through c.
+func (s *Logs) SetHTTP(ctx context.Context, c awsclient.HTTPClient) error {
+	if failure := s.connect(ctx); failure != nil {
+		return failure
+	}
+	s.service.http = c
+	return nil
+}
