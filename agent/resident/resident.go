@@ -18,9 +18,10 @@ import (
 // (docs/footprint.md).
 const gcPercent = 25
 
-// Limit sets what the Go runtime takes. Variables that say otherwise win (GOGC,
-// GOMAXPROCS: package runtime).
-func Limit(getenv func(string) string) {
+// limit sets what the Go runtime takes from the end of the start on, which goes
+// faster without. Variables that say otherwise win (GOGC, GOMAXPROCS: package
+// runtime).
+func limit(getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -88,10 +89,12 @@ const (
 	calm  = time.Second
 )
 
-// Keeper calls GiveBack when work is done, not too often. The zero Keeper is ready.
+// Keeper calls GiveBack when work is done, not too often, and from the first time
+// on keeps the runtime small. The zero Keeper is ready.
 type Keeper struct {
 	mu      sync.Mutex
 	pending bool
+	limited sync.Once
 	last    time.Time
 	// Report is told what went wrong, once.
 	Report func(error)
@@ -113,6 +116,7 @@ func (k *Keeper) giveBack() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.pending, k.last = false, time.Now()
+	k.limited.Do(func() { limit(os.Getenv) })
 	give := k.give
 	if give == nil {
 		give = GiveBack

@@ -16,7 +16,6 @@ import (
 	"github.com/enawatch/enawatch/agent/config"
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/notify"
-	"github.com/enawatch/enawatch/agent/resident"
 )
 
 // grace is how long each step of the end may take: systemd and Kubernetes give
@@ -50,7 +49,6 @@ restart only, and so do flags and variables.`,
 			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
 			forget(c)
-			resident.Limit(os.Getenv)
 			again := func() (*config.Config, error) { return config.Load(path, os.Environ(), c.Flags()) }
 			return run(ctx, cfg, again, source, c.OutOrStdout(), c.ErrOrStderr())
 		},

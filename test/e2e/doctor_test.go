@@ -81,7 +81,6 @@ func doctor(t *testing.T, config string, env ...string) (text string, code int) 
 // The region's FIPS endpoints are reached by the proxy of the environment, whose
 // authority opens TLS, and doctor says by which way.
 func TestDoctorBehindAProxy(t *testing.T) {
-	t.Parallel()
 	aws, err := awsfake.Start(awsfake.Options{TLS: true})
 	if err != nil {
 		t.Fatal(err)

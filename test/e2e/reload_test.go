@@ -26,7 +26,6 @@ import (
 // while allowances are exceeded, publishes what happened: no more and no less.
 // systemd hears of each reload, and no scrape is refused or finds nothing.
 func TestReload(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	ledgerPath := filepath.Join(dir, "ledger.json")
 	var r reloadResult
