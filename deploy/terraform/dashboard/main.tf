@@ -1196,6 +1196,36 @@ resource "aws_cloudwatch_contributor_insight_rule" "top_interfaces_bw_in" {
   TEXT
 }
 
+resource "aws_cloudwatch_contributor_insight_rule" "top_zones_bw_in" {
+  rule_name       = "enawatch-top-zones-bw-in"
+  rule_state      = "ENABLED"
+  rule_definition = <<-TEXT
+    {
+      "Schema": {
+        "Name": "CloudWatchLogRule",
+        "Version": 1
+      },
+      "LogGroupNames": [
+        "${var.log_group}"
+      ],
+      "LogFormat": "JSON",
+      "Contribution": {
+        "Keys": [
+          "$.availability_zone"
+        ],
+        "ValueOf": "$.bw_in_allowance_exceeded_sum",
+        "Filters": [
+          {
+            "Match": "$.bw_in_allowance_exceeded_sum",
+            "GreaterThan": 0
+          }
+        ]
+      },
+      "AggregateOn": "Sum"
+    }
+  TEXT
+}
+
 resource "aws_cloudwatch_contributor_insight_rule" "top_instances_bw_out" {
   rule_name       = "enawatch-top-instances-bw-out"
   rule_state      = "ENABLED"
@@ -1243,6 +1273,36 @@ resource "aws_cloudwatch_contributor_insight_rule" "top_interfaces_bw_out" {
         "Keys": [
           "$.InstanceId",
           "$.NetworkInterfaceId"
+        ],
+        "ValueOf": "$.bw_out_allowance_exceeded_sum",
+        "Filters": [
+          {
+            "Match": "$.bw_out_allowance_exceeded_sum",
+            "GreaterThan": 0
+          }
+        ]
+      },
+      "AggregateOn": "Sum"
+    }
+  TEXT
+}
+
+resource "aws_cloudwatch_contributor_insight_rule" "top_zones_bw_out" {
+  rule_name       = "enawatch-top-zones-bw-out"
+  rule_state      = "ENABLED"
+  rule_definition = <<-TEXT
+    {
+      "Schema": {
+        "Name": "CloudWatchLogRule",
+        "Version": 1
+      },
+      "LogGroupNames": [
+        "${var.log_group}"
+      ],
+      "LogFormat": "JSON",
+      "Contribution": {
+        "Keys": [
+          "$.availability_zone"
         ],
         "ValueOf": "$.bw_out_allowance_exceeded_sum",
         "Filters": [
@@ -1318,6 +1378,36 @@ resource "aws_cloudwatch_contributor_insight_rule" "top_interfaces_pps" {
   TEXT
 }
 
+resource "aws_cloudwatch_contributor_insight_rule" "top_zones_pps" {
+  rule_name       = "enawatch-top-zones-pps"
+  rule_state      = "ENABLED"
+  rule_definition = <<-TEXT
+    {
+      "Schema": {
+        "Name": "CloudWatchLogRule",
+        "Version": 1
+      },
+      "LogGroupNames": [
+        "${var.log_group}"
+      ],
+      "LogFormat": "JSON",
+      "Contribution": {
+        "Keys": [
+          "$.availability_zone"
+        ],
+        "ValueOf": "$.pps_allowance_exceeded_sum",
+        "Filters": [
+          {
+            "Match": "$.pps_allowance_exceeded_sum",
+            "GreaterThan": 0
+          }
+        ]
+      },
+      "AggregateOn": "Sum"
+    }
+  TEXT
+}
+
 resource "aws_cloudwatch_contributor_insight_rule" "top_instances_conntrack" {
   rule_name       = "enawatch-top-instances-conntrack"
   rule_state      = "ENABLED"
@@ -1365,6 +1455,36 @@ resource "aws_cloudwatch_contributor_insight_rule" "top_interfaces_conntrack" {
         "Keys": [
           "$.InstanceId",
           "$.NetworkInterfaceId"
+        ],
+        "ValueOf": "$.conntrack_allowance_exceeded_sum",
+        "Filters": [
+          {
+            "Match": "$.conntrack_allowance_exceeded_sum",
+            "GreaterThan": 0
+          }
+        ]
+      },
+      "AggregateOn": "Sum"
+    }
+  TEXT
+}
+
+resource "aws_cloudwatch_contributor_insight_rule" "top_zones_conntrack" {
+  rule_name       = "enawatch-top-zones-conntrack"
+  rule_state      = "ENABLED"
+  rule_definition = <<-TEXT
+    {
+      "Schema": {
+        "Name": "CloudWatchLogRule",
+        "Version": 1
+      },
+      "LogGroupNames": [
+        "${var.log_group}"
+      ],
+      "LogFormat": "JSON",
+      "Contribution": {
+        "Keys": [
+          "$.availability_zone"
         ],
         "ValueOf": "$.conntrack_allowance_exceeded_sum",
         "Filters": [
@@ -1456,6 +1576,36 @@ resource "aws_cloudwatch_contributor_insight_rule" "top_interfaces_linklocal" {
         "Keys": [
           "$.InstanceId",
           "$.NetworkInterfaceId"
+        ],
+        "ValueOf": "$.linklocal_allowance_exceeded_sum",
+        "Filters": [
+          {
+            "Match": "$.linklocal_allowance_exceeded_sum",
+            "GreaterThan": 0
+          }
+        ]
+      },
+      "AggregateOn": "Sum"
+    }
+  TEXT
+}
+
+resource "aws_cloudwatch_contributor_insight_rule" "top_zones_linklocal" {
+  rule_name       = "enawatch-top-zones-linklocal"
+  rule_state      = "ENABLED"
+  rule_definition = <<-TEXT
+    {
+      "Schema": {
+        "Name": "CloudWatchLogRule",
+        "Version": 1
+      },
+      "LogGroupNames": [
+        "${var.log_group}"
+      ],
+      "LogFormat": "JSON",
+      "Contribution": {
+        "Keys": [
+          "$.availability_zone"
         ],
         "ValueOf": "$.linklocal_allowance_exceeded_sum",
         "Filters": [
