@@ -30,6 +30,9 @@ func (d *direct) Do(r *http.Request) (*http.Response, error) {
 	}
 	w := httptest.NewRecorder()
 	r.RequestURI = r.URL.RequestURI()
+	if r.Host == "" {
+		r.Host = r.URL.Host
+	}
 	d.handler.ServeHTTP(w, r)
 	return w.Result(), nil
 }
@@ -51,7 +54,7 @@ func TestLogsDown(t *testing.T) {
 			key := awsfake.DefaultCredential
 			o.Logs.Account = awsclient.Options{
 				Region: "us-east-1", Endpoint: "http://logs.invalid", DisableIMDS: true,
-				Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""),
+				Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, key.SessionToken),
 			}
 		}).(*emf.Logs)
 		if err := s.SetHTTP(t.Context(), away); err != nil {
