@@ -464,6 +464,9 @@ steps:
 		})
 		h.run(t, 15*time.Second)
 		h.conserved(t)
+		if last := h.out.batches[len(h.out.batches)-1]; len(last.Interfaces) != 1 || last.Interfaces[0].Subnet != "subnet-1" {
+			t.Errorf("the last window's interfaces are %+v, want one in subnet-1", last.Interfaces)
+		}
 	})
 }
 

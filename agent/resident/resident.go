@@ -13,9 +13,8 @@ import (
 )
 
 // gcPercent is how much may be allocated, in percent of what is in use, until the
-// garbage collector runs. With some MiB in use and some hundred KiB allocated a
-// minute, it runs a few times an hour more, and the heap is a third smaller
-// (docs/footprint.md).
+// garbage collector runs. In one run of the agent with CloudWatch and /metrics, 25
+// held 7.7 MiB of anonymous memory, Go's own 100 8.5.
 const gcPercent = 25
 
 // limit sets what the Go runtime takes from the end of the start on, which goes
@@ -34,8 +33,8 @@ func limit(getenv func(string) string) {
 
 // GiveBack returns to the kernel what is free in the heap, and the pages of files
 // that are mapped: the program's own code and constants, and the state file. The
-// kernel has them in its cache and maps those that are used again, some hundred
-// KiB of twenty MiB. It takes a few milliseconds.
+// kernel has them in its cache and maps those that are used again, a few of twenty
+// MiB.
 func GiveBack() error {
 	debug.FreeOSMemory()
 	smaps, err := os.ReadFile("/proc/self/smaps")

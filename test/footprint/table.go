@@ -88,7 +88,7 @@ func targets(w io.Writer, programs []*program) {
 	row("CPU at most twice the floor", "%.1f×, with scrapes %.1f×", alone.CPU <= 2*floorCPU && base.CPU <= 2*floorCPU, alone.CPU/floorCPU, base.CPU/floorCPU)
 	row("RSS at most 16 MiB, 8 of them anonymous", "%.1f and %.1f, with scrapes %.1f and %.1f", alone.RSS <= 16 && base.RSS <= 16 && alone.Anonymous <= 8 && base.Anonymous <= 8,
 		alone.RSS, alone.Anonymous, base.RSS, base.Anonymous)
-	row("RSS below that of a bare program with the SDK (15.0 MiB)", "%.1f MiB; the bare one here %.1f", alone.RSS < 15, alone.RSS, sdk.RSS)
+	row("RSS below that of a bare program with the SDK", "%.1f MiB, the bare one %.1f", alone.RSS < sdk.RSS, alone.RSS, sdk.RSS)
 	row("64 interfaces: at most 2 MiB more", "%+.1f MiB", large.RSS-alone.RSS <= 2, large.RSS-alone.RSS)
 	row("a full spool: no more", "%+.1f MiB", full.RSS-alone.RSS < 1, full.RSS-alone.RSS)
 	row("binary at most 14 MiB", "%.1f MiB", base.Binary <= 14<<20, float64(base.Binary)/(1<<20))

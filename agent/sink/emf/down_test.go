@@ -1,9 +1,6 @@
 package emf_test
 
 import (
-	"errors"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,27 +13,6 @@ import (
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
-// direct hands requests to a handler, while that is up.
-type direct struct {
-	handler http.Handler
-	up      func() bool
-	refused int
-}
-
-func (d *direct) Do(r *http.Request) (*http.Response, error) {
-	if !d.up() {
-		d.refused++
-		return nil, errors.New("connection refused")
-	}
-	w := httptest.NewRecorder()
-	r.RequestURI = r.URL.RequestURI()
-	if r.Host == "" {
-		r.Host = r.URL.Host
-	}
-	d.handler.ServeHTTP(w, r)
-	return w.Result(), nil
-}
-
 // TestLogsDown has CloudWatch Logs away for an hour: the spool keeps what the
 // windows bring, and everything arrives, in order and once.
 func TestLogsDown(t *testing.T) {
@@ -46,7 +22,7 @@ func TestLogsDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		away := &direct{handler: aws, up: func() bool {
+		away := &awsfake.Direct{Server: aws, Up: func() bool {
 			d := time.Since(began)
 			return d < 30*time.Minute || d >= 90*time.Minute
 		}}
@@ -69,8 +45,8 @@ func TestLogsDown(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		w.end(t)
-		if n := w.self("enawatch_spool_items") + w.self("enawatch_dropped_data_total"); n != 0 || away.refused == 0 {
-			t.Errorf("%v left or dropped, %d requests refused", n, away.refused)
+		if n := w.self("enawatch_spool_items") + w.self("enawatch_dropped_data_total"); n != 0 || away.Refused == 0 {
+			t.Errorf("%v left or dropped, %d requests refused", n, away.Refused)
 		}
 		got, copies := sums(t, stored(aws))
 		if diff := cmp.Diff(wantSums(windows), got); diff != "" {

@@ -2,10 +2,7 @@ package otlp
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,24 +15,6 @@ import (
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
-// direct hands requests to a handler, while that is up.
-type direct struct {
-	handler http.Handler
-	up      func() bool
-	refused int
-}
-
-func (d *direct) Do(r *http.Request) (*http.Response, error) {
-	if !d.up() {
-		d.refused++
-		return nil, errors.New("connection refused")
-	}
-	w := httptest.NewRecorder()
-	r.RequestURI = r.URL.RequestURI()
-	d.handler.ServeHTTP(w, r)
-	return w.Result(), nil
-}
-
 // TestDown has CloudWatch's endpoint away for an hour: the spool keeps what the
 // windows bring, and every point arrives.
 func TestDown(t *testing.T) {
@@ -45,7 +24,7 @@ func TestDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		away := &direct{handler: aws, up: func() bool {
+		away := &awsfake.Direct{Server: aws, Up: func() bool {
 			d := time.Since(began)
 			return d < 30*time.Minute || d >= 90*time.Minute
 		}}
@@ -91,8 +70,8 @@ func TestDown(t *testing.T) {
 			}
 			times[p.Time]++
 		}
-		if len(times) != windows || away.refused == 0 {
-			t.Errorf("points of %d windows arrived, want %d; %d requests were refused", len(times), windows, away.refused)
+		if len(times) != windows || away.Refused == 0 {
+			t.Errorf("points of %d windows arrived, want %d; %d requests were refused", len(times), windows, away.Refused)
 		}
 	})
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -169,23 +167,6 @@ func TestWorkspace(t *testing.T) {
 	}
 }
 
-// direct brings requests to a handler without a network, which simulated time
-// can't pass on.
-type direct struct {
-	handler http.Handler
-	up      func() bool
-}
-
-func (d direct) Do(r *http.Request) (*http.Response, error) {
-	if !d.up() {
-		return nil, fmt.Errorf("connection refused")
-	}
-	w := httptest.NewRecorder()
-	r.RequestURI = r.URL.Path
-	d.handler.ServeHTTP(w, r)
-	return w.Result(), nil
-}
-
 // A receiver is down for ten minutes. What is then too old is dropped and
 // counted, nothing else is, and nothing waits for it.
 func TestTenMinutesDown(t *testing.T) {
@@ -207,7 +188,7 @@ func TestTenMinutesDown(t *testing.T) {
 				if failure != nil {
 					t.Fatal(failure)
 				}
-				signer.HTTP = direct{aws, up}
+				signer.HTTP = &awsfake.Direct{Server: aws, Up: up}
 				s.signer = signer
 				state, err := store.Open(t.TempDir(), store.Options{Log: slog.New(slog.DiscardHandler)})
 				if err != nil {
