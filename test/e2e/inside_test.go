@@ -74,7 +74,8 @@ func runErrand(t *testing.T, e errand, out any, rig ...string) {
 		rig = append(rig, "unshare", "--mount", "--propagation", "private")
 	}
 	c := exec.Command(rigPath, append(rig, self)...)
-	c.Env = append(os.Environ(), insideVariable+"="+string(text))
+	// What answers as IMDS inside a rig is the test's own.
+	c.Env = append(os.Environ(), insideVariable+"="+string(text), "AWS_EC2_METADATA_DISABLED=false")
 	c.Stdout, c.Stderr = &stdout, &stderr
 	if err := c.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
