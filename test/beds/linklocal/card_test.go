@@ -4,6 +4,7 @@ package linklocal
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
@@ -31,27 +32,27 @@ table inet card {
 	counter answered { }
 	chain in {
 		type filter hook input priority 0;
-		ip daddr { 169.254.169.253, 169.254.169.254, 169.254.169.123 } jump budget
-		ip6 daddr fd00:ec2::253 jump budget
+		iifname card ip daddr { 169.254.169.253, 169.254.169.254, 169.254.169.123 } jump budget
+		iifname card ip6 daddr fd00:ec2::253 jump budget
 	}
 	chain budget {
 		counter name arrived
-		limit rate over 1024/second burst 512 packets counter name dropped drop
+		limit rate over 1024/second burst 600 packets counter name dropped drop
 	}
 	chain out {
 		type filter hook output priority 0;
-		udp sport 53 counter name answered
+		oifname card udp sport 53 counter name answered
 	}
 }`
 
 // wireCard moves the other end of ens5 into a namespace of its own, which ends
-// with this process, and starts a resolver there. The kernel here tracks
+// with this process, and starts resolvers there. The kernel here tracks
 // connections, as a node's does.
 func wireCard(t *testing.T) *card {
 	t.Helper()
 	tid, moved, ready := make(chan int), make(chan struct{}), make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the namespace and dnsmasq end with the thread
+		runtime.LockOSThread() // never unlocked: the namespace and the resolvers end with the thread
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			ready <- err
 			return
@@ -109,11 +110,68 @@ func services() error {
 	if out, err := nft.CombinedOutput(); err != nil {
 		return fmt.Errorf("nft: %w: %s", err, out)
 	}
-	dnsmasq := exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
-		"--listen-address=169.254.169.253", "--listen-address=fd00:ec2::253", "--address=/example.com/192.0.2.1", "--user=root", "--pid-file=", "--log-facility=-")
-	dnsmasq.Stderr = os.Stderr
-	dnsmasq.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return dnsmasq.Start()
+	return resolvers()
+}
+
+// The resolvers: unbound has IPv4, and room for whole bursts; dnsmasq has IPv6.
+var (
+	resolver  = netip.MustParseAddrPort("169.254.169.253:53")
+	resolver6 = netip.MustParseAddrPort("[fd00:ec2::253]:53")
+)
+
+const unbound = `server:
+  interface: 169.254.169.253
+  access-control: 0.0.0.0/0 allow
+  so-rcvbuf: 4m
+  module-config: iterator
+  local-zone: example.com. redirect
+  local-data: "example.com. A 192.0.2.1"
+  directory: ""
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+remote-control:
+  control-enable: no
+`
+
+// resolvers starts them in the namespace of the calling thread and waits until both
+// answer.
+func resolvers() error {
+	config, err := os.CreateTemp("", "unbound")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(config.Name())
+	if _, err := config.WriteString(unbound); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"unbound", "-d", "-c", config.Name()},
+		{"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--bind-interfaces",
+			"--listen-address=" + resolver6.Addr().String(), "--address=/example.com/192.0.2.1", "--user=root", "--pid-file=", "--log-facility=-"},
+	} {
+		c := exec.Command(args[0], args[1:]...)
+		c.Stderr = os.Stderr
+		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := c.Start(); err != nil {
+			return err
+		}
+	}
+	deadline := time.Now().Add(time.Minute)
+	for _, to := range []netip.AddrPort{resolver, resolver6} {
+		for {
+			err := slot{To: to, Name: "ready.example.com"}.ask(1)
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%s does not answer: %w", to, err)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return nil
 }
 
 func run(t testing.TB, args ...string) {

@@ -3,7 +3,7 @@
 // Package linklocal runs the real binary as a user without any right but CAP_BPF,
 // CAP_NET_ADMIN and CAP_PERFMON on a host whose card has a budget: a limit of nft
 // stands for the Nitro card, and what it drops is what the driver's counter shows. Behind it
-// is a real resolver. Link-local addresses are in namespaces that have no way out.
+// are real resolvers. Link-local addresses are in namespaces that have no way out.
 package linklocal
 
 import (
@@ -129,38 +129,67 @@ func underRig(t *testing.T) {
 	}
 }
 
-// behindTheCard sends 200, 900 and 1500 queries a second and holds what the agent
-// says against what the card's namespace counted.
+// What is sent, by the second in which it is: 200, 900 and 1500 queries a second.
+const (
+	unitSecond, cartSecond = 0, 2 // and the one after
+	tcpSecond              = 4
+	culpritSecond          = 5 // and the two after
+	ownSeconds             = 9 // of this test's senders, and one of silence
+	perfSecond             = 9
+	perfTCPSecond          = 10
+	perf6Second            = 11
+	allSeconds             = 12
+)
+
+// queries are those over UDP.
+const queries = 2*200 + 2*900 + 3*(1500+100+50) + 2*150
+
+// senders are what sends.
+func senders(t *testing.T, dir, root string) []sender {
+	many := func(s slot, first, seconds int64) (all []slot) {
+		for k := range seconds {
+			s.Second = first + k
+			all = append(all, s)
+		}
+		return all
+	}
+	return []sender{
+		{Cgroup: filepath.Join(root, unitCgroup), Slots: many(slot{To: resolver, Count: 200, Name: "ntp.example.com"}, unitSecond, 2)},
+		{Cgroup: filepath.Join(root, cartCgroup), Slots: append(many(slot{To: resolver6, Count: 900, Name: "missing.test"}, cartSecond, 2),
+			many(slot{To: resolver6, Count: 100, Name: "cart.example.com"}, culpritSecond, 3)...)},
+		{Cgroup: root, Slots: append(many(slot{To: resolver, Count: 10, Name: "tcp.example.com", TCP: true}, tcpSecond, 1),
+			many(slot{To: resolver, Count: 50, Name: "dig.example.com"}, culpritSecond, 3)...)},
+		{Cgroup: root, Slots: many(slot{To: resolver6, Count: 10, Name: "tcp.example.com", TCP: true}, tcpSecond, 1)},
+		{Cgroup: root, Slots: []slot{
+			dnsperf(t, dir, perfSecond, resolver, 150, "udp", perfPort),
+			dnsperf(t, dir, perfTCPSecond, resolver, 100, "tcp", perfPort+1),
+			dnsperf(t, dir, perf6Second, resolver6, 150, "udp", perfPort+2),
+		}},
+		{Cgroup: filepath.Join(root, corednsCgroup), Slots: many(slot{To: resolver, Count: 1500, Name: "api.example.com"}, culpritSecond, 3)},
+	}
+}
+
+// behindTheCard sends, and holds what the agent says against what the card's
+// namespace counted and what was seen on the wire, second by second.
 func behindTheCard(t *testing.T, dir string) {
 	root := makeCgroups(t)
 	card := wireCard(t)
 	stopFollowing := followDrops(t, card, filepath.Join(dir, "dropped"))
 	agent := startAgent(t, dir, root, ",+bpf,+net_admin,+perfmon", `enawatch_linklocal_packets_total{interface="ens5"`)
+	wire := listen(t)
 
-	in := func(cgroup string) string { return filepath.Join(root, cgroup) }
-	const resolver, resolver6 = "169.254.169.253:53", "[fd00:ec2::253]:53"
-	sendAll := func(bursts ...burst) (times []time.Duration) {
-		var waits []func() []time.Duration
-		for _, b := range bursts {
-			waits = append(waits, b.start(t))
-		}
-		for _, wait := range waits {
-			times = append(times, wait()...)
-		}
-		return times
+	var begins []func(int64) func()
+	for _, s := range senders(t, dir, root) {
+		begins = append(begins, s.start(t))
 	}
-	var times []time.Duration
-	times = append(times, sendAll(burst{To: resolver, Count: 400, Over: 2 * time.Second, Name: "ntp.example.com", Cgroup: in(unitCgroup)})...)
-	times = append(times, sendAll(burst{To: resolver6, Count: 1800, Over: 2 * time.Second, Name: "missing.test", Cgroup: in(cartCgroup)})...)
-	sendAll(burst{To: resolver, Count: 10, Name: "tcp.example.com", TCP: true, Cgroup: root},
-		burst{To: resolver6, Count: 10, Name: "tcp.example.com", TCP: true, Cgroup: root})
-	calm := card.counters(t)
-	times = append(times, sendAll(
-		burst{To: resolver, Count: 4500, Over: 3 * time.Second, Name: "api.example.com", Cgroup: in(corednsCgroup)},
-		burst{To: resolver6, Count: 300, Over: 3 * time.Second, Name: "cart.example.com", Cgroup: in(cartCgroup)},
-		burst{To: resolver, Count: 150, Over: 3 * time.Second, Name: "dig.example.com", Cgroup: root},
-	)...)
-	const queries = 400 + 1800 + 4500 + 300 + 150
+	begin := time.Now().Unix() + 1
+	var waits []func()
+	for _, f := range begins {
+		waits = append(waits, f(begin))
+	}
+	for _, wait := range waits {
+		wait()
+	}
 
 	var counted map[string]uint64
 	bed.Eventually(t, "the agent counts every packet that reached the card", func() bool {
@@ -172,19 +201,20 @@ func behindTheCard(t *testing.T, dir string) {
 	bed.Eventually(t, "the record is written", func() bool { return len(agent.documents(t, dir).records) > 0 })
 	agent.holdsOnly(t)
 	log := agent.stop(t)
+	wire.end(t)
 	said := agent.documents(t, dir)
 
-	if counted["dropped"] == 0 || counted["arrived"] < queries+2*10*5 || calm["arrived"] < 2200+2*10*5 {
-		t.Fatalf("the card's namespace counted %v, before the burst %v: too little", counted, calm)
+	if n := uint64(len(wire.sent)); counted["dropped"] == 0 || counted["arrived"] != n || n < queries+2*10*5 {
+		t.Fatalf("the card's namespace counted %v, %d packets were on the wire", counted, n)
 	}
-	t.Logf("the card: %v, before the burst %v", counted, calm)
+	t.Logf("the card: %v", counted)
 	if got := agent.final["enawatch_dns_queries_total"]; got != queries {
 		t.Errorf("%d queries of DNS over UDP, sent were %d", got, queries)
 	}
 	if got := agent.final["enawatch_dns_answers_total"]; got != counted["answered"] {
-		t.Errorf("%d answers, the resolver gave %d", got, counted["answered"])
+		t.Errorf("%d answers, the resolvers gave %d", got, counted["answered"])
 	}
-	said.check(t, counted, peakOf(times))
+	said.check(t, wire, begin, counted)
 	var incident struct{ Records []metric.Record }
 	if err := json.Unmarshal([]byte(bed.Run(t, filepath.Join(dir, "enawatch"), "record", "export", "--state-dir", filepath.Join(dir, "state"))), &incident); err != nil {
 		t.Fatal(err)
