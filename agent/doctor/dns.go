@@ -111,7 +111,8 @@ func answerers(name string, d *live.Document) (on answering) {
 		for _, pod := range i.Pods {
 			switch {
 			case strings.HasPrefix(pod, "kube-system/coredns-"):
-				on.coredns = append(on.coredns, pod)
+				name, _, _ := strings.Cut(pod, " ") // of what is said about it
+				on.coredns = append(on.coredns, name)
 			case strings.HasPrefix(pod, "node-local-dns"), strings.HasPrefix(pod, "kube-system/node-local-dns-"):
 				on.cache = true
 			}

@@ -21,7 +21,7 @@ func TestDNS(t *testing.T) {
 	}
 	doc := func(list ...live.Interface) *live.Document { return &live.Document{Interfaces: list} }
 	inPod := ParseResolv("nameserver 172.20.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n")
-	const coredns1, coredns2, cart, local = "kube-system/coredns-5d78c9869d-abcde", "kube-system/coredns-5d78c9869d-fghij", "shop/cart-0", "node-local-dns (host network)"
+	const coredns1, coredns2, cart, local = "kube-system/coredns-5d78c9869d-abcde (cluster DNS)", "kube-system/coredns-5d78c9869d-fghij (cluster DNS)", "shop/cart-0", "node-local-dns (host network) (cluster DNS)"
 	for name, tt := range map[string]struct {
 		readings []Reading
 		d        *live.Document

@@ -271,16 +271,22 @@ func (r *Row) describe(times []int64, newer int) (i Interface, there bool) {
 	return i, there
 }
 
-// podsOf lists the pods of an interface that are known by name, and says how many
-// others there are.
-func podsOf(i metric.Interface) []string {
-	switch {
-	case i.Pods == nil:
+// podsOf lists the pods of an interface that are known by name, says which of them
+// answer the cluster's DNS, and how many others there are.
+func podsOf(i metric.Interface) (names []string) {
+	if i.Pods == nil {
 		return nil
-	case i.Pods.Omitted == 0:
-		return i.Pods.Names
 	}
-	return append(slices.Clone(i.Pods.Names), fmt.Sprintf("and %d more", i.Pods.Omitted))
+	for n, name := range i.Pods.Names {
+		if n < len(i.Pods.DNS) {
+			name += " (cluster DNS)"
+		}
+		names = append(names, name)
+	}
+	if i.Pods.Omitted > 0 {
+		names = append(names, fmt.Sprintf("and %d more", i.Pods.Omitted))
+	}
+	return names
 }
 
 // allowance returns the stat kept[at] of the seconds that end newer ago.

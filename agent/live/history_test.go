@@ -262,7 +262,8 @@ func TestPodsAreNamed(t *testing.T) {
 	}{
 		{nil, nil},
 		{&metric.Pods{Names: []string{"kube-system/coredns-0", "shop/cart-0"}}, []string{"kube-system/coredns-0", "shop/cart-0"}},
-		{&metric.Pods{Names: []string{"kube-system/coredns-0"}, Omitted: 3}, []string{"kube-system/coredns-0", "and 3 more"}},
+		{&metric.Pods{Names: []string{"kube-system/coredns-0", "shop/cart-0"}, DNS: []string{"kube-system/coredns-0"}}, []string{"kube-system/coredns-0 (cluster DNS)", "shop/cart-0"}},
+		{&metric.Pods{Names: []string{"shop/cart-0"}, Omitted: 3}, []string{"shop/cart-0", "and 3 more"}},
 	} {
 		i.Pods = tt.pods
 		r.Observe(i, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 7}))

@@ -3,14 +3,23 @@
 package kubernetes
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/enawatch/enawatch/test/beds/bed"
+	"github.com/enawatch/enawatch/test/beds/vm"
 )
 
 const (
@@ -22,18 +31,30 @@ const (
 // cluster is one node of Kubernetes: etcd, API server, controller manager,
 // scheduler, containerd and kubelet. It lives in the network and mount namespaces
 // that the rig made, so that the node's interfaces are scripted ENA devices, and
-// whatever a pod asks of them is answered by the scenario.
+// whatever a pod asks of them is answered by the scenario; or it has a virtual
+// machine to itself.
 type cluster struct {
 	t          *testing.T
 	dir, tools string
-	cgroup     string // its name in every hierarchy
-	running    []*exec.Cmd
+	cgroup     string // its name in every hierarchy; "" in a virtual machine
+	api        *http.Client
+	running    []daemon
+}
+
+// daemon is a program that is to run until the end. ended is closed when it has.
+type daemon struct {
+	*exec.Cmd
+	ended chan struct{}
 }
 
 func startCluster(t *testing.T, dir, tools string) *cluster {
-	c := &cluster{t: t, dir: dir, tools: tools, cgroup: "ew-" + filepath.Base(dir)}
+	c := &cluster{t: t, dir: dir, tools: tools}
 	t.Cleanup(c.stop)
-	c.prepareNode()
+	c.prepareNetwork()
+	if !vm.Inside() {
+		c.cgroup = "ew-" + filepath.Base(dir)
+		c.prepareNamespaces()
+	}
 	c.startControlPlane()
 	c.startNode()
 	return c
@@ -80,6 +101,32 @@ func (c *cluster) write(name, text string) string {
 	return path
 }
 
+// get asks the API server, as the administrator; "" if it does not answer. It is
+// for polls: kubectl takes seconds of an emulated processor.
+func (c *cluster) get(path string) string {
+	request, err := http.NewRequest(http.MethodGet, "https://"+serviceIP+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer admin")
+	answer, err := c.api.Do(request)
+	if err != nil {
+		return ""
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return string(text)
+}
+
+func apiClient(t *testing.T, certificate string) *http.Client {
+	t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(mustRead(t, certificate)) {
+		t.Fatalf("%s is no certificate", certificate)
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: time.Minute}
+}
+
 // start starts a daemon, which is killed at the end.
 func (c *cluster) start(program string, args ...string) {
 	c.t.Helper()
@@ -91,22 +138,34 @@ func (c *cluster) start(program string, args ...string) {
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "PATH="+c.tools+":"+os.Getenv("PATH"), "ETCD_UNSUPPORTED_ARCH=")
+	if vm.Inside() {
+		cmd.Env = append(cmd.Env, "GOGC=400") // there is memory, but little of a processor
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
-	c.running = append(c.running, cmd)
+	d := daemon{cmd, make(chan struct{})}
+	go func() {
+		cmd.Wait()
+		close(d.ended)
+	}()
+	c.running = append(c.running, d)
 }
 
-// until tries f until it returns true, for at most two minutes.
-func (c *cluster) until(what string, f func() bool) {
+// until waits until a condition holds, while every daemon runs.
+func (c *cluster) until(what string, holds func() bool) {
 	c.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !f(); {
-		if time.Now().After(deadline) {
-			c.t.Fatalf("not within two minutes: %s", what)
+	bed.Eventually(c.t, what, func() bool {
+		for _, d := range c.running {
+			select {
+			case <-d.ended:
+				c.t.Fatalf("%s has ended: %s", d.Path, d.ProcessState)
+			default:
+			}
 		}
-		<-time.After(200 * time.Millisecond)
-	}
+		return holds()
+	})
 }
 
 // controllers are the hierarchies of cgroup v1 that this machine has.
@@ -123,19 +182,22 @@ func controllers(t *testing.T) (names []string) {
 	return names
 }
 
-// prepareNode gives the namespaces what a node has: an address, cgroups, which
-// the rig's /sys hides, and settings of the kernel that the kubelet may write to.
-func (c *cluster) prepareNode() {
-	t := c.t
+// prepareNetwork gives the node its addresses.
+func (c *cluster) prepareNetwork() {
 	for _, command := range []string{
-		"ip link set lo up", "ip addr add " + serviceIP + "/32 dev lo",
-		"ip link add node0 type veth peer name node1", "ip addr add " + nodeIP + "/24 dev node0",
-		"ip link set node0 up", "ip link set node1 up", "ip route add default via 192.0.2.1 dev node0",
-		"mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup",
+		"link set lo up", "addr add " + serviceIP + "/32 dev lo",
+		"link add node0 type veth peer name node1", "addr add " + nodeIP + "/24 dev node0",
+		"link set node0 up", "link set node1 up", "route add default via 192.0.2.1 dev node0",
 	} {
-		f := strings.Fields(command)
-		c.run(f[0], f[1:]...)
+		c.run("ip", strings.Fields(command)...)
 	}
+}
+
+// prepareNamespaces gives the namespaces what else a node has: cgroups, which
+// the rig's /sys hides, and settings of the kernel that the kubelet may write to.
+func (c *cluster) prepareNamespaces() {
+	t := c.t
+	c.run("mount", "-t", "tmpfs", "-o", "mode=755", "cgroup", "/sys/fs/cgroup")
 	names := controllers(t)
 	if len(names) == 0 {
 		c.run("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup")
@@ -187,30 +249,32 @@ func (c *cluster) writeFile(path, text string) {
 func (c *cluster) startControlPlane() {
 	c.start("/usr/bin/etcd", "--data-dir", c.path("etcd"), "--listen-client-urls", "http://127.0.0.1:2379", "--advertise-client-urls", "http://127.0.0.1:2379",
 		"--listen-peer-urls", "http://127.0.0.1:2380", "--initial-advertise-peer-urls", "http://127.0.0.1:2380", "--initial-cluster", "default=http://127.0.0.1:2380")
-	c.run("openssl", "genrsa", "-out", c.path("sa.key"), "2048")
+	// An elliptic curve's key, for all: an emulated processor takes seconds for RSA.
+	certificate, key := c.path("api.crt"), c.path("api.key")
+	c.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-out", certificate, "-keyout", key,
+		"-subj", "/CN=kubernetes", "-addext", "subjectAltName=IP:"+serviceIP+",IP:"+nodeIP+",DNS:kubernetes.default.svc")
 	tokens := c.write("tokens.csv", "admin,admin,admin,\"system:masters\"\nkubelet,system:node:"+nodeName+",kubelet,\"system:nodes\"\n")
 	c.start(filepath.Join(c.tools, "kube-apiserver"), "--etcd-servers=http://127.0.0.1:2379", "--bind-address=0.0.0.0", "--secure-port=443",
-		"--advertise-address="+nodeIP, "--cert-dir="+c.path("pki"), "--service-cluster-ip-range=10.96.0.0/24", "--endpoint-reconciler-type=none",
+		"--advertise-address="+nodeIP, "--tls-cert-file="+certificate, "--tls-private-key-file="+key, "--service-cluster-ip-range=10.96.0.0/24", "--endpoint-reconciler-type=none",
 		"--token-auth-file="+tokens, "--authorization-mode=Node,RBAC", "--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file="+c.path("sa.key"), "--service-account-signing-key-file="+c.path("sa.key"), "--kubelet-preferred-address-types=InternalIP")
-	c.until("the API server's certificate", func() bool {
-		_, err := os.Stat(c.path("pki/apiserver.crt"))
-		return err == nil
-	})
+		"--service-account-key-file="+certificate, "--service-account-signing-key-file="+key, "--kubelet-preferred-address-types=InternalIP",
+		"--feature-gates=SizeBasedListCostEstimate=false") // it asks what etcd 3.4 has no answer to
+	c.api = apiClient(c.t, certificate)
 	for _, user := range []string{"admin", "kubelet"} {
 		name := "kubeconfig"
 		if user != "admin" {
 			name += "-" + user
 		}
 		c.write(name, fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","clusters":[{"name":"c","cluster":{"server":"https://%s:443","certificate-authority":%q}}],
-"users":[{"name":"u","user":{"token":%q}}],"contexts":[{"name":"x","context":{"cluster":"c","user":"u"}}],"current-context":"x"}`, serviceIP, c.path("pki/apiserver.crt"), user))
+"users":[{"name":"u","user":{"token":%q}}],"contexts":[{"name":"x","context":{"cluster":"c","user":"u"}}],"current-context":"x"}`, serviceIP, certificate, user))
 	}
-	c.until("the API server is ready", func() bool {
-		out, err := c.try(filepath.Join(c.tools, "kubectl"), "get", "--raw", "/readyz")
-		return err == nil && out == "ok"
-	})
-	c.start(filepath.Join(c.tools, "kube-controller-manager"), "--kubeconfig="+c.path("kubeconfig"), "--leader-elect=false",
-		"--service-account-private-key-file="+c.path("sa.key"), "--root-ca-file="+c.path("pki/apiserver.crt"), "--use-service-account-credentials=false")
+	c.until("the API server is ready", func() bool { return c.get("/readyz") == "ok" })
+	controllers := "*"
+	if vm.Inside() { // no more than a DaemonSet needs
+		controllers = "daemonset-controller,root-ca-certificate-publisher-controller"
+	}
+	c.start(filepath.Join(c.tools, "kube-controller-manager"), "--controllers="+controllers, "--kubeconfig="+c.path("kubeconfig"), "--leader-elect=false",
+		"--service-account-private-key-file="+key, "--root-ca-file="+certificate, "--use-service-account-credentials=false")
 	c.start(filepath.Join(c.tools, "kube-scheduler"), "--kubeconfig="+c.path("kubeconfig"), "--leader-elect=false")
 }
 
@@ -257,19 +321,24 @@ containerRuntimeEndpoint: unix://%s
 evictionHard: {memory.available: 1Mi, nodefs.available: 1Mi, imagefs.available: 1Mi, nodefs.inodesFree: "1"}
 failCgroupV1: false
 failSwapOn: false
-featureGates: {KubeletInUserNamespace: true}
+featureGates: {KubeletInUserNamespace: %t}
 makeIPTablesUtilChains: false
 podLogsDir: %s
 resolvConf: ""
 syncFrequency: 5s
 fileCheckFrequency: 5s
 nodeStatusUpdateFrequency: 2s
-`, c.cgroup, socket, c.path("logs")))
+`, c.cgroup, socket, !vm.Inside(), c.path("logs")))
 	c.start(filepath.Join(c.tools, "kubelet"), "--config="+c.path("kubelet.yaml"), "--kubeconfig="+c.path("kubeconfig-kubelet"),
-		"--hostname-override="+nodeName, "--node-ip="+nodeIP, "--root-dir="+c.path("kubelet"), "--cert-dir="+c.path("kubelet-pki"))
+		"--hostname-override="+nodeName, "--node-ip="+nodeIP, "--root-dir="+c.path("kubelet"), "--tls-cert-file="+c.path("api.crt"), "--tls-private-key-file="+c.path("api.key"))
 	c.until("the node is ready", func() bool {
-		out, _ := c.try(filepath.Join(c.tools, "kubectl"), "get", "node", nodeName, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
-		return out == "True"
+		var node struct {
+			Status struct {
+				Conditions []struct{ Type, Status string }
+			}
+		}
+		err := json.Unmarshal([]byte(c.get("/api/v1/nodes/"+nodeName)), &node)
+		return err == nil && slices.ContainsFunc(node.Status.Conditions, func(s struct{ Type, Status string }) bool { return s.Type == "Ready" && s.Status == "True" })
 	})
 }
 
@@ -277,7 +346,7 @@ nodeStatusUpdateFrequency: 2s
 // included, and removes the cgroups.
 func (c *cluster) stop() {
 	if c.t.Failed() {
-		for _, name := range []string{"kubelet", "containerd", "kube-apiserver"} {
+		for _, name := range []string{"kubelet", "containerd", "kube-controller-manager", "kube-apiserver"} {
 			if text, err := os.ReadFile(c.path(name + ".log")); err == nil {
 				c.t.Logf("%s.log ends:\n%s", name, text[max(0, len(text)-3000):])
 			}
@@ -285,7 +354,11 @@ func (c *cluster) stop() {
 	}
 	for i := len(c.running) - 1; i >= 0; i-- {
 		c.running[i].Process.Kill()
-		c.running[i].Wait()
+		<-c.running[i].ended
+	}
+	c.running = nil
+	if vm.Inside() {
+		return // the machine ends
 	}
 	for _, pid := range c.shims() {
 		syscall.Kill(pid, syscall.SIGKILL)

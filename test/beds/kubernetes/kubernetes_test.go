@@ -38,12 +38,8 @@ func TestCluster(t *testing.T) {
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, pkg := range map[string]string{"enawatch": "./cmd/enawatch", "pause": "./test/beds/kubernetes/pause"} {
-		program := bed.Build(t, pkg)
-		image(t, filepath.Join(dir, name+".tar"), "localhost/"+name+":1", program, "/usr/bin/"+name)
-		if err := os.Symlink(program, filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Symlink(images(t, dir), filepath.Join(bin, "enawatch")); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(tools, "promtool3"), filepath.Join(bin, "promtool")); err != nil {
 		t.Fatal(err)
@@ -59,6 +55,16 @@ func TestCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// images puts what the node runs into a folder, as archives, and returns the agent.
+func images(t *testing.T, dir string) (agent string) {
+	t.Helper()
+	agent = bed.Build(t, "./cmd/enawatch")
+	for name, program := range map[string]string{"enawatch": agent, "pause": bed.Build(t, "./test/beds/kubernetes/pause")} {
+		image(t, filepath.Join(dir, name+".tar"), "localhost/"+name+":1", program, "/usr/bin/"+name)
+	}
+	return agent
 }
 
 func insideCluster(t *testing.T, dir string) {
@@ -238,10 +244,13 @@ func scrape(t *testing.T) string {
 	return string(text)
 }
 
+// events returns a field of the node's Events of a reason.
+func (c *cluster) events(reason, field string) string {
+	return c.kubectl("get", "events", "-n", "default", "--field-selector", "involvedObject.kind=Node,source=enawatch,reason="+reason, "-o", "jsonpath={.items[*]"+field+"}")
+}
+
 func (c *cluster) eventAndCondition(t *testing.T) {
-	events := func(reason, field string) string {
-		return c.kubectl("get", "events", "-n", "default", "--field-selector", "involvedObject.kind=Node,source=enawatch,reason="+reason, "-o", "jsonpath={.items[*]"+field+"}")
-	}
+	events := c.events
 	c.until("an Event", func() bool { return events("PPSExceeded", ".metadata.name") != "" })
 	c.until("its update", func() bool { n := 0; fmt.Sscan(events("PPSExceeded", ".count"), &n); return n > 1 })
 	if names := strings.Fields(events("PPSExceeded", ".metadata.name")); len(names) != 1 {
@@ -259,9 +268,7 @@ func (c *cluster) eventAndCondition(t *testing.T) {
 
 // endOfEvent: what is over is told by an Event of its own, of the type Normal.
 func (c *cluster) endOfEvent(t *testing.T) {
-	recovered := func(field string) string {
-		return c.kubectl("get", "events", "-n", "default", "--field-selector", "involvedObject.kind=Node,source=enawatch,reason=ConntrackRecovered", "-o", "jsonpath={.items[*]"+field+"}")
-	}
+	recovered := func(field string) string { return c.events("ConntrackRecovered", field) }
 	c.until("the end of an Event", func() bool { return recovered(".metadata.name") != "" })
 	if kind := strings.Fields(recovered(".type")); kind[0] != "Normal" {
 		t.Errorf("it is of the type %s", kind)
