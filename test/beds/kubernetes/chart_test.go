@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/enawatch/enawatch/test/beds/bed"
 )
@@ -115,24 +116,26 @@ func TestManifests(t *testing.T) {
 	for _, folder := range []string{"base", "overlays/amp", "overlays/adot", "overlays/cloudwatch", "overlays/events", "overlays/linklocal"} {
 		keep("kustomize-"+filepath.Base(folder), bed.Run(t, filepath.Join(tools, "kubectl"), "kustomize", deploy("eks", folder)))
 	}
-	files = append(files, deploy("eks", "adot", "collector.yaml"), deploy("eks", "dns", "nodelocaldns.yaml"))
+	collector := deploy("eks", "adot", "collector.yaml")
+	files = append(files, collector, deploy("eks", "dns", "nodelocaldns.yaml"), deploy("amp", "prometheusrule.yaml"))
 	for _, version := range versions {
 		schemas := schemasOf(t, version)
-		args := []string{
-			"-strict", "-summary", "-skip", "PodMonitor,ServiceMonitor,OpenTelemetryCollector",
-			"-schema-location", schemas + "/{{.ResourceKind}}{{.KindSuffix}}.json",
-		}
+		operatorSchemas(t, schemas)
+		args := []string{"-strict", "-summary", "-schema-location", schemas + "/{{.ResourceKind}}{{.KindSuffix}}.json"}
 		t.Logf("Kubernetes %s: %s", version, bed.Run(t, filepath.Join(tools, "kubeconform"), append(args, files...)...))
-		typo := filepath.Join(dir, "typo.yaml")
-		text, err := os.ReadFile(files[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(typo, []byte(strings.Replace(string(text), "hostNetwork", "hostNetworks", 1)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command(filepath.Join(tools, "kubeconform"), append(args, typo)...).CombinedOutput(); err == nil {
-			t.Errorf("a typo was taken:\n%s", out)
+		for in, typo := range map[string][2]string{
+			filepath.Join(dir, "chart-default.yaml"):  {"hostNetwork", "hostNetworks"},
+			filepath.Join(dir, "chart-operator.yaml"): {"podMetricsEndpoints", "podMetricEndpoints"},
+			collector: {"serviceAccount:", "serviceAccounts:"},
+		} {
+			text := string(mustRead(t, in))
+			broken := filepath.Join(dir, "typo.yaml")
+			if err := os.WriteFile(broken, []byte(strings.Replace(text, typo[0], typo[1], 1)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.Command(filepath.Join(tools, "kubeconform"), append(args, broken)...).CombinedOutput(); err == nil {
+				t.Errorf("the typo %s was taken:\n%s", typo[1], out)
+			}
 		}
 	}
 	var addon any
@@ -145,25 +148,82 @@ func TestManifests(t *testing.T) {
 	}
 }
 
-// schemasOf makes a JSON schema of each kind that Kubernetes' own OpenAPI
-// document describes, in which no unknown member is allowed.
-func schemasOf(t *testing.T, version string) string {
+// module returns the folder of a Go module's sources.
+func module(t *testing.T, name string) string {
 	t.Helper()
-	c := exec.Command("go", "mod", "download", "-json", "k8s.io/kubernetes@"+version)
+	c := exec.Command("go", "mod", "download", "-json", name)
 	c.Dir = t.TempDir()
 	c.Env = append(os.Environ(), "GOFLAGS=-mod=mod")
 	out, err := c.Output()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
+	var m struct{ Dir string }
+	if err := json.Unmarshal(out, &m); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(module.Dir, "api", "openapi-spec", "swagger.json"))
-	if err != nil {
-		t.Fatal(err)
+	return m.Dir
+}
+
+// operatorSchemas adds the kinds of the Prometheus and OpenTelemetry operators that
+// there are manifests of, by the operators' own definitions.
+func operatorSchemas(t *testing.T, dir string) {
+	t.Helper()
+	prometheus := filepath.Join(module(t, "github.com/prometheus-operator/prometheus-operator@v0.92.1"), "example", "prometheus-operator-crd", "monitoring.coreos.com_")
+	telemetry := filepath.Join(module(t, "github.com/open-telemetry/opentelemetry-operator@v0.140.0"), "config", "crd", "bases", "opentelemetry.io_")
+	for _, path := range []string{prometheus + "podmonitors", prometheus + "servicemonitors", prometheus + "prometheusrules", telemetry + "opentelemetrycollectors"} {
+		var definition struct {
+			Spec struct {
+				Group    string
+				Names    struct{ Kind string }
+				Versions []struct {
+					Name   string
+					Schema struct {
+						OpenAPI map[string]any `yaml:"openAPIV3Schema"`
+					}
+				}
+			}
+		}
+		if err := yaml.Unmarshal(mustRead(t, path+".yaml"), &definition); err != nil {
+			t.Fatal(err)
+		}
+		group, _, _ := strings.Cut(definition.Spec.Group, ".")
+		for _, v := range definition.Spec.Versions {
+			closeSchema(v.Schema.OpenAPI)
+			text, err := json.Marshal(v.Schema.OpenAPI)
+			if err == nil {
+				file := strings.ToLower(definition.Spec.Names.Kind) + "-" + group + "-" + v.Name + ".json"
+				err = os.WriteFile(filepath.Join(dir, file), text, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
+}
+
+// closeSchema has a schema allow no unknown member where it names those that it knows.
+func closeSchema(schema any) {
+	switch s := schema.(type) {
+	case map[string]any:
+		if s["properties"] != nil && s["x-kubernetes-preserve-unknown-fields"] != true {
+			s["additionalProperties"] = false
+		}
+		for _, inner := range s {
+			closeSchema(inner)
+		}
+	case []any:
+		for _, inner := range s {
+			closeSchema(inner)
+		}
+	}
+}
+
+// schemasOf makes a JSON schema of each kind that Kubernetes' own OpenAPI
+// document describes, in which no unknown member is allowed.
+func schemasOf(t *testing.T, version string) string {
+	t.Helper()
+	text := mustRead(t, filepath.Join(module(t, "k8s.io/kubernetes@"+version), "api", "openapi-spec", "swagger.json"))
 	var spec struct{ Definitions map[string]map[string]any }
 	if err := json.Unmarshal(text, &spec); err != nil {
 		t.Fatal(err)
