@@ -17,7 +17,6 @@ import (
 	"weak"
 
 	"github.com/google/go-cmp/cmp"
-	prom "github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -30,7 +29,6 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 const (
 	acceptText        = "text/plain;version=0.0.4"
 	acceptOpenMetrics = "application/openmetrics-text;version=1.0.0"
-	acceptProtobuf    = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 )
 
 // scrape asks a handler for /metrics in one format.
@@ -304,24 +302,6 @@ func FuzzSnapshot(f *testing.F) {
 		srv := mustNew(t, options(s, allNames...))
 		parseText(t, scrape(t, srv.http.Handler, acceptText))
 		checkOpenMetrics(t, scrape(t, srv.http.Handler, acceptOpenMetrics))
-		r := expfmt.NewDecoder(strings.NewReader(scrape(t, srv.http.Handler, acceptProtobuf)), expfmt.NewFormat(expfmt.TypeProtoDelim))
-		for {
-			var f dto.MetricFamily
-			if err := r.Decode(&f); err != nil {
-				if err.Error() != "EOF" {
-					t.Fatalf("the protobuf format does not parse: %v", err)
-				}
-				break
-			}
-		}
-		// Gatherers checks the families as a registry does.
-		g, err := newGatherer(&Options{Names: allNames, Snapshot: func() *metric.Snapshot { return s }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := (prom.Gatherers{g}).Gather(); err != nil {
-			t.Errorf("client_golang refuses the families: %v", err)
-		}
 	})
 }
 

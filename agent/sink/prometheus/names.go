@@ -3,8 +3,6 @@ package prometheus
 import (
 	"strings"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/pattern"
 )
@@ -16,7 +14,7 @@ func (p *page) host(r *metric.Resource) {
 	for _, d := range r.Dimensions {
 		pairs = append(pairs, d.Name, d.Value)
 	}
-	p.add(family{name: "enawatch_host_info", kind: gauge, help: "The host, and the dimensions that its metrics have at other sinks."},
+	p.add(family{name: "enawatch_host_info", kind: Gauge, help: "The host, and the dimensions that its metrics have at other sinks."},
 		p.labels(pairs...), 1)
 }
 
@@ -26,7 +24,7 @@ func (p *page) verdict(i *metric.InterfaceState) {
 	if i.Verdict == "" {
 		return // Not read yet.
 	}
-	p.add(family{name: "enawatch_interface_verdict", kind: gauge, help: "Verdict on the newest reading of the interface: 1 for the one that holds."},
+	p.add(family{name: "enawatch_interface_verdict", kind: Gauge, help: "Verdict on the newest reading of the interface: 1 for the one that holds."},
 		p.labels("interface", i.Name, "mac", i.MAC, "verdict", i.Verdict), 1)
 }
 
@@ -39,24 +37,17 @@ func (p *page) self(m *metric.SelfMetric) {
 	p.add(d, p.labels(pairs...), m.Value)
 }
 
-func kindOf(k metric.Kind) dto.MetricType {
-	if k == metric.Gauge {
-		return gauge
-	}
-	return counter
-}
-
 // native publishes the totals of the catalogue: counters that survive device
 // resets, ena_NAME_total, and gauges, ena_NAME.
 func (p *page) native(i *metric.InterfaceState) {
-	p.add(family{name: "ena_interface_info", kind: gauge, help: "The interface and what its driver says of itself."},
+	p.add(family{name: "ena_interface_info", kind: Gauge, help: "The interface and what its driver says of itself."},
 		p.labels("interface", i.Name, "mac", i.MAC, "eni", i.ENI, "bus_info", i.BusInfo, "driver", i.Driver.Name,
 			"version", i.Driver.Version, "firmware_version", i.Driver.FirmwareVersion), 1)
 	labels := p.labels("interface", i.Name, "mac", i.MAC, "eni", i.ENI)
 	for _, t := range i.Totals {
 		base := "ena_" + strings.TrimPrefix(sanitised(t.Name), "ena_")
 		d := family{name: base, kind: kindOf(t.Kind), help: firstSentence(t.Help)}
-		if d.kind == counter {
+		if d.kind == Counter {
 			d.name += "_total"
 		}
 		// OpenMetrics wants the name to end in the unit.
@@ -83,36 +74,47 @@ func firstSentence(s string) string {
 // (the card lacks ENA_ADMIN_LINK_CONFIG, so that ETHTOOL_GSET fails with
 // EOPNOTSUPP), hence node_exporter lacks them for an ENA device too.
 func (p *page) nodeExporter(i *metric.InterfaceState) {
-	p.add(family{name: "node_ethtool_info", kind: gauge,
+	p.add(family{name: "node_ethtool_info", kind: Gauge,
 		help: "A metric with a constant '1' value labeled by bus_info, device, driver, expansion_rom_version, firmware_version, version."},
 		p.labels("bus_info", i.Driver.BusInfo, "device", i.Name, "driver", i.Driver.Name, "expansion_rom_version", i.Driver.ExpansionROMVersion,
 			"firmware_version", i.Driver.FirmwareVersion, "version", i.Driver.Version), 1)
 
 	// Of stats that get the same name, node_exporter publishes none. Of a stat
 	// that a driver lists twice, it publishes the last value.
-	names := make([]string, len(i.Raw))
 	last := make(map[string]int, len(i.Raw)) // index in Raw, or -1
 	for n := range i.Raw {
-		names[n] = nodeExporterName(i.Raw[n].Name)
-		if m, ok := last[names[n]]; ok && (m < 0 || i.Raw[m].Name != i.Raw[n].Name) {
-			last[names[n]] = -1
+		name := p.nodeExporterFamily(i.Raw[n].Name).name
+		if m, ok := last[name]; ok && (m < 0 || i.Raw[m].Name != i.Raw[n].Name) {
+			last[name] = -1
 		} else {
-			last[names[n]] = n
+			last[name] = n
 		}
 	}
 	labels := p.labels("device", i.Name)
 	for n, raw := range i.Raw {
-		if last[names[n]] != n || names[n] == "" {
+		d := p.nodeExporterFamily(raw.Name)
+		if last[d.name] != n || d.name == "" {
 			continue
 		}
-		stat := sanitised(raw.Name)
-		d, ok := nodeExporterWellKnown[stat]
-		if !ok {
-			d = family{name: "node_ethtool_" + names[n], help: "Network interface " + stat}
+		if known, ok := nodeExporterWellKnown[sanitised(raw.Name)]; ok {
+			d = known
 		}
-		d.kind = untyped
+		d.kind = Untyped
 		p.add(d, labels, float64(raw.Value))
 	}
+}
+
+// nodeExporterFamily returns the family of a stat by node_exporter's rule, with
+// no name if the rule gives none. Interfaces mostly have the same stats.
+func (p *page) nodeExporterFamily(stat string) family {
+	d, ok := p.nodeExporterFamilies[stat]
+	if !ok {
+		if name := nodeExporterName(stat); name != "" {
+			d = family{name: "node_ethtool_" + name, help: "Network interface " + sanitised(stat)}
+		}
+		p.nodeExporterFamilies[stat] = d
+	}
+	return d
 }
 
 // nodeExporterWellKnown are stats that node_exporter names by hand.
@@ -177,9 +179,9 @@ func (p *page) showmax(i *metric.InterfaceState) {
 	case "down":
 		info = append(info, "link_detected", "no")
 	}
-	p.add(family{name: "node_net_ethtool_info", kind: gauge, help: "Ethtool device information"}, p.labels(info...), 1)
+	p.add(family{name: "node_net_ethtool_info", kind: Gauge, help: "Ethtool device information"}, p.labels(info...), 1)
 
-	d := family{name: "node_net_ethtool", kind: gauge, help: "Ethtool data"}
+	d := family{name: "node_net_ethtool", kind: Gauge, help: "Ethtool data"}
 	common := p.labels("device", i.Name)
 	for _, raw := range i.Raw {
 		if strings.Contains(raw.Name, ": ") {

@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink/prometheus/webconfig"
 )
@@ -211,12 +209,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // status 405.
 func routes(g *gatherer, o *Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{
-		EnableOpenMetrics:   true,
-		MaxRequestsInFlight: maxScrapes,
-		// One family that can't be encoded does not hide the others.
-		ErrorHandling: promhttp.ContinueOnError,
-	}))
+	mux.HandleFunc("GET /metrics", g.serve)
 	mux.HandleFunc("GET /healthz", probe(o.Health))
 	mux.HandleFunc("GET /readyz", probe(o.Ready))
 	if o.Page != nil {

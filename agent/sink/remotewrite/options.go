@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/pattern"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
@@ -163,7 +161,7 @@ var reserved = map[string]bool{
 }
 
 // families returns what makes families of a snapshot.
-func (o *Options) families() (func(*metric.Snapshot) []*dto.MetricFamily, error) {
+func (o *Options) families() (func(*metric.Snapshot) []*prometheus.Family, error) {
 	return prometheus.Families(o.Names, o.AgentVersion, o.AgentCommit)
 }
 

@@ -35,11 +35,10 @@ import (
 	"sync"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/prometheus"
 )
 
 // Sink is a [sink.Sampler].
@@ -49,7 +48,7 @@ type Sink struct {
 	aws      *awsclient.Client // if they are
 	signer   *awsclient.Signer // nil before the first delivery
 	skew     time.Duration     // what the receiver's clock is ahead of the host's, if that matters
-	families func(*metric.Snapshot) []*dto.MetricFamily
+	families func(*metric.Snapshot) []*prometheus.Family
 
 	mu      sync.Mutex
 	last    map[string]*series // by identity: what the newest snapshot had

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/prometheus"
@@ -133,18 +131,18 @@ func (s *Sink) seriesOf(snapshot *metric.Snapshot) (list []*series) {
 	}
 	host := s.hostLabels(&shown.Resource)
 	for _, f := range s.families(&shown) {
-		for _, m := range f.Metric {
-			v := &series{metadata: metadata{help: f.GetHelp(), unit: f.GetUnit()}}
-			switch f.GetType() {
-			case dto.MetricType_COUNTER:
-				v.kind, v.value = 1, m.GetCounter().GetValue()
-			case dto.MetricType_GAUGE:
-				v.kind, v.value = 2, m.GetGauge().GetValue()
-			default:
-				v.value = m.GetUntyped().GetValue()
-			}
-			v.labels = labelsOf(f.GetName(), m.Label, host, enis)
-			list = append(list, v)
+		var kind uint64 // of MetricMetadata: 0 is unknown
+		switch f.Kind {
+		case prometheus.Counter:
+			kind = 1
+		case prometheus.Gauge:
+			kind = 2
+		}
+		for i := range f.Series {
+			list = append(list, &series{
+				metadata: metadata{kind: kind, help: f.Help, unit: f.Unit},
+				labels:   labelsOf(f.Name, f.Series[i].Labels, host, enis), value: f.Series[i].Value,
+			})
 		}
 	}
 	return list
@@ -152,14 +150,14 @@ func (s *Sink) seriesOf(snapshot *metric.Snapshot) (list []*series) {
 
 // labelsOf puts the labels of one series together. Its own come first, so that
 // of two with one name its own counts.
-func labelsOf(name string, own []*dto.LabelPair, host []label, enis map[string]string) []label {
+func labelsOf(name string, own []prometheus.Label, host []label, enis map[string]string) []label {
 	list := make([]label, 0, len(own)+len(host)+2)
 	list = append(list, label{"__name__", name})
 	eni := ""
 	for _, l := range own {
-		list = append(list, label{l.GetName(), l.GetValue()})
-		if l.GetName() == "device" || l.GetName() == "interface" {
-			eni = enis[l.GetValue()]
+		list = append(list, label{l.Name, l.Value})
+		if l.Name == "device" || l.Name == "interface" {
+			eni = enis[l.Value]
 		}
 	}
 	list = append(append(list, label{"eni", eni}), host...)
