@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/enawatch/enawatch/agent/ena"
@@ -21,7 +22,8 @@ func hostKernel() (ena.Kernel, error) {
 
 type vethKernel struct {
 	ena.Kernel
-	asked uint64
+	asked          uint64
+	names, renamed []string // of the interface asked before: the kernel's list and ours
 }
 
 // vethStats are the names of an interface's first stats.
@@ -43,8 +45,13 @@ func (k *vethKernel) Driver(name string) (ena.DriverIdentity, error) {
 
 func (k *vethKernel) StatNames(name string) ([]string, error) {
 	names, err := k.Kernel.StatNames(name)
-	copy(names, vethStats)
-	return names, err
+	if err != nil || len(names) < len(vethStats) {
+		return names, err
+	}
+	if len(k.names) == 0 || &names[0] != &k.names[0] {
+		k.names, k.renamed = names, slices.Concat(vethStats, names[len(vethStats):])
+	}
+	return k.renamed, nil
 }
 
 func (k *vethKernel) Stats(name string, want int, b *ena.Buffer) (int, error) {

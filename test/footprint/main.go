@@ -191,6 +191,9 @@ func programs(dir string, base, large, pods *lab) ([]*program, error) {
 	return list, nil
 }
 
+// unitSlack is the agent's TimerSlackNSec in systemd/enawatch.service.
+const unitSlack = 5 * time.Millisecond
+
 // Names of what targets speak of.
 const (
 	floorName = "floor: ioctl"
@@ -226,7 +229,7 @@ func enawatch(path string, l *lab, name, yaml string, port int) (*program, error
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	p := &program{name: name, lab: l, relay: r, args: []string{path, "run", "--config", config}, env: credentials()}
+	p := &program{name: name, lab: l, relay: r, slack: unitSlack, args: []string{path, "run", "--config", config}, env: credentials()}
 	if strings.Contains(yaml, down) {
 		if err := fill(state, 16<<20); err != nil {
 			return nil, err

@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +29,8 @@ type program struct {
 	// watch is a URL whose answer does not end, as a browser's event stream.
 	watch string
 	relay *relay
+	// slack is its timer slack, or zero for what programs have.
+	slack time.Duration
 	// forks says that the work is its children's.
 	forks bool
 
@@ -61,8 +65,7 @@ type result struct {
 
 // start runs the program in its lab.
 func (p *program) start() error {
-	notify := p.lab.file("notify-" + filepath.Base(p.args[0]) + strconv.Itoa(len(p.name)))
-	os.Remove(notify)
+	notify := p.lab.file("notify-" + rand.Text())
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: notify, Net: "unixgram"})
 	if err != nil {
 		return err
@@ -72,7 +75,7 @@ func (p *program) start() error {
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	began := time.Now()
-	if err := p.cmd.Start(); err != nil {
+	if err := p.slacken(p.cmd.Start); err != nil {
 		return err
 	}
 	go func() {
@@ -98,6 +101,21 @@ func (p *program) start() error {
 		}()
 	}
 	return nil
+}
+
+// slacken calls start, which makes a process, with the timer slack that the
+// process is to have: the one of its unit, if it has a unit.
+func (p *program) slacken(start func() error) error {
+	if p.slack == 0 {
+		return start()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(p.slack), 0, 0, 0); err != nil {
+		return err
+	}
+	defer unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // the thread's own again
+	return start()
 }
 
 // stop ends the program and its children.
