@@ -1,6 +1,7 @@
 package live
 
 import (
+	"slices"
 	"time"
 
 	"github.com/enawatch/enawatch/agent/ena"
@@ -65,30 +66,42 @@ func (h *History) End(at time.Time) {
 	}
 }
 
-// end adds what is pending to a slot that has ended.
+// end adds what is pending to a second that has ended, the newest.
 func (r *Row) end(slot int) {
-	if r.read && r.states[slot] == Missed {
+	before := r.states[slot]
+	if r.read && before == Missed {
 		r.states[slot] = r.state
 	}
 	r.notice(slot)
 	for n, s := range kept {
 		r.rest[n], r.hasRest[n] = r.pending[n], r.has[n]
-		if !r.has[n] {
-			continue
-		}
-		v := r.pending[n]
-		if old := r.value(n, slot); old != none && s.Entry().Kind == metric.Counter {
+		old := r.valueIn(n, before)
+		v, has := r.pending[n], r.has[n]
+		if old != none && s.Entry().Kind == metric.Counter {
 			v += uint64(old)
 		}
-		if r.columns[n] == nil && v != 0 {
-			r.columns[n] = r.storage()
+		if !has && old != none {
+			v, has = uint64(old), true
 		}
-		if r.columns[n] != nil {
-			r.columns[n][slot] = uint32(min(v, uint64(none-1)))
+		if c := r.columns[n]; c != nil {
+			c.takeBack(r.history.tick)
 		}
+		r.put(n, slot, v, has)
 		r.pending[n], r.has[n] = 0, false
 	}
 	r.read = false
+}
+
+// valueIn returns what a stat came to in the newest second, whose state is s.
+func (r *Row) valueIn(at int, s State) uint32 {
+	if c := r.columns[at]; c != nil {
+		p := c.newest()
+		return p.at(r.history.tick, s)
+	}
+	if r.known[at] && s == Valid {
+		return 0
+	}
+	return none
 }
 
 // Cut returns the seconds since the last Cut as a Document, with values of every
@@ -112,9 +125,9 @@ func (h *History) Cut(always bool) (d *Document, from int64) {
 		*c = cut{tick: h.tick, event: c.event, last: c.last, from: c.last}
 		return nil, from
 	}
-	d = &Document{Step: h.step.Seconds(), Events: h.eventsAfter(c.event)}
+	d = &Document{Step: h.step.Seconds(), Events: h.eventsAfter([]Event{}, c.event)}
 	if tell {
-		d.Times = h.last(seconds)
+		d.Times = h.last([]int64{}, seconds)
 		for _, r := range h.rows {
 			if i, ok := r.cut(d.Times, always); ok {
 				d.Interfaces = append(d.Interfaces, i)
@@ -128,20 +141,17 @@ func (h *History) Cut(always bool) (d *Document, from int64) {
 // cut returns the newest seconds of an interface, with all of its stats or without
 // other counters that did not grow, and false if it was in none of them.
 func (r *Row) cut(times []int64, all bool) (i Interface, there bool) {
-	i, there = r.describe(times, 0)
+	i, there = r.describe(len(times))
 	for at, s := range kept {
 		if !r.known[at] {
 			continue
 		}
 		values := make(Values, len(times))
-		grew := false
-		for n := range values {
-			values[n] = r.value(at, r.history.slot(len(times)-1-n))
-			if r.history.cut.again {
-				values[n] = r.restOf(at)
-			}
-			grew = grew || values[n] != none && values[n] != 0
+		r.fill(values, at, 0)
+		if r.history.cut.again {
+			values[0] = r.restOf(at)
 		}
+		grew := slices.ContainsFunc(values, func(v uint32) bool { return v != none && v != 0 })
 		switch {
 		case at < len(Tracked):
 			i.Allowances = append(i.Allowances, Allowance{Name: s.String(), Values: values})
@@ -160,5 +170,5 @@ func (r *Row) restOf(at int) uint32 {
 	if !r.hasRest[at] {
 		return none
 	}
-	return uint32(min(r.rest[at], uint64(none-1)))
+	return clip(r.rest[at])
 }

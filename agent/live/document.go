@@ -1,12 +1,11 @@
 package live
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"slices"
-	"strconv"
 
 	"github.com/enawatch/enawatch/agent/ena"
 	"github.com/enawatch/enawatch/agent/metric"
@@ -100,21 +99,7 @@ type Values []uint32
 const NoValue = none
 
 // MarshalJSON writes numbers and nulls.
-func (v Values) MarshalJSON() ([]byte, error) {
-	b := make([]byte, 1, 2+3*len(v))
-	b[0] = '['
-	for n, x := range v {
-		if n > 0 {
-			b = append(b, ',')
-		}
-		if x == none {
-			b = append(b, "null"...)
-		} else {
-			b = strconv.AppendUint(b, uint64(x), 10)
-		}
-	}
-	return append(b, ']'), nil
-}
+func (v Values) MarshalJSON() ([]byte, error) { return v.append(make([]byte, 0, 2+3*len(v))), nil }
 
 // UnmarshalJSON reads numbers and nulls.
 func (v *Values) UnmarshalJSON(b []byte) error {
@@ -145,75 +130,33 @@ type Source struct {
 // Document returns the newest seconds, as many as asked for at most, and all
 // events.
 func (s *Source) Document(seconds int) *Document {
-	d := s.head(seconds, 0)
-	for n := range s.History.size() {
-		if i, ok := s.History.interfaceAt(n, d.Times); ok {
-			d.Interfaces = append(d.Interfaces, i)
-		}
+	var text bytes.Buffer
+	d := &Document{}
+	if _, err := s.Writer().Write(&text, seconds, Mark{}); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	if err := json.Unmarshal(text.Bytes(), d); err != nil {
+		panic(err) // it was written as JSON
 	}
 	return d
 }
 
-// Write writes a Document of the newest seconds, as many as asked for at most,
-// and of the events after a mark, as a line of JSON. It holds one interface in
-// memory at a time, and returns how far the document goes.
-func (s *Source) Write(w io.Writer, seconds int, after Mark) (Mark, error) {
-	d := s.head(seconds, after.Event)
-	m := Mark{d.Tick, d.LastEvent}
-	head, err := json.Marshal(d)
-	if err != nil {
-		return m, err
-	}
-	const end = "]}\n"
-	if _, err := w.Write(head[:len(head)-len("]}")]); err != nil {
-		return m, err
-	}
-	comma := ""
-	for n := range s.History.size() {
-		i, ok := s.History.interfaceAt(n, d.Times)
-		if !ok {
-			continue
-		}
-		text, err := json.Marshal(i)
-		if err != nil {
-			return m, err
-		}
-		if _, err := fmt.Fprintf(w, "%s%s", comma, text); err != nil {
-			return m, err
-		}
-		comma = ","
-	}
-	_, err = io.WriteString(w, end)
-	return m, err
-}
-
-// head returns a document without its interfaces.
-func (s *Source) head(seconds int, afterEvent uint64) *Document {
-	resource, self := s.Describe()
-	var budget *LinkLocal
-	if s.LinkLocal != nil {
-		budget = linkLocal(s.LinkLocal())
-	}
-	h := s.History
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	d := &Document{
-		Host: resource.Host, InstanceID: resource.InstanceID, Simulated: resource.Simulated, Version: s.Version,
-		Tick: h.mark().Tick, LastEvent: h.mark().Event, Step: h.step.Seconds(), Times: h.last(seconds), Events: h.eventsAfter(afterEvent),
-		Headroom: h.headroom(), LinkLocal: budget, Sinks: sinksOf(self, h.problems), Interfaces: []Interface{},
-	}
-	return d
-}
-
-// last returns the times of the newest seconds, oldest first. The caller holds
+// last appends the times of the newest seconds, oldest first. The caller holds
 // the lock.
-func (h *History) last(seconds int) []int64 {
-	n := max(0, min(seconds, h.seconds))
-	times := make([]int64, n)
-	for i := range times {
-		times[i] = h.times[h.slot(n-1-i)]
+func (h *History) last(times []int64, seconds int) []int64 {
+	for ago := max(0, min(seconds, h.seconds)) - 1; ago >= 0; ago-- {
+		times = append(times, h.times[h.slot(ago)])
 	}
 	return times
+}
+
+// newer returns how many seconds ended since times were listed, which are some of
+// the newest. The caller holds the lock.
+func (h *History) newer(times []int64) (n int) {
+	for len(times) > 0 && n < h.seconds && h.times[h.slot(n)] != times[len(times)-1] {
+		n++
+	}
+	return n
 }
 
 // slot returns the slot of the second that was so many before the newest.
@@ -227,48 +170,37 @@ func (h *History) size() int {
 	return len(h.rows)
 }
 
-// interfaceAt returns the n-th interface at the given times, which are some of
-// the newest; ok is false if there is none, or nothing of it in these times.
-func (h *History) interfaceAt(n int, times []int64) (i Interface, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if n >= len(h.rows) {
-		return i, false
-	}
-	r := h.rows[n]
-	// A second may have ended since the times were listed.
-	newer := 0
-	for len(times) > 0 && newer < h.seconds && h.times[h.slot(newer)] != times[len(times)-1] {
-		newer++
-	}
-	i, ok = r.describe(times, newer)
-	i.Counters = r.counters()
-	for at := range Tracked {
-		if r.known[at] {
-			i.Allowances = append(i.Allowances, r.allowance(at, newer, len(times)))
-		}
-	}
-	return i, ok
-}
-
-// describe returns an interface without its values, in the seconds at the given
-// times, which end newer ago; there is false if it was in none of them.
-func (r *Row) describe(times []int64, newer int) (i Interface, there bool) {
+// describe returns an interface without its values, in the newest seconds; there
+// is false if it was in none of them.
+func (r *Row) describe(seconds int) (i Interface, there bool) {
 	i = Interface{
 		Name: r.iface.Name, MAC: r.iface.MAC, BusInfo: r.iface.BusInfo, ENI: r.iface.ENI, Driver: r.iface.DriverVersion,
-		Link: r.iface.Link, Pods: podsOf(r.iface), Left: r.left, Verdict: "unread", Reason: string(r.reason),
+		Link: r.iface.Link, Pods: podsOf(r.iface), Left: r.left, Verdict: r.judgement(), Reason: string(r.reason),
 	}
-	if r.judged {
-		i.Verdict = r.verdict.String()
-	}
-	states := make([]byte, len(times))
-	there = !r.left
-	for at := range times {
-		states[at] = byte(r.states[r.history.slot(newer+len(times)-1-at)])
-		there = there || State(states[at]) != Absent
+	states := make([]byte, seconds)
+	for at := range states {
+		states[at] = byte(r.states[r.history.slot(seconds-1-at)])
 	}
 	i.States = string(states)
-	return i, there
+	return i, r.there(0, seconds)
+}
+
+// judgement returns the verdict of the newest reading.
+func (r *Row) judgement() string {
+	if r.judged {
+		return r.verdict.String()
+	}
+	return "unread"
+}
+
+// there reports whether the interface was in any of the seconds that end newer
+// ago, or is.
+func (r *Row) there(newer, seconds int) bool {
+	there := !r.left
+	for ago := newer; ago < newer+seconds && !there; ago++ {
+		there = r.states[r.history.slot(ago)] != Absent
+	}
+	return there
 }
 
 // podsOf lists the pods of an interface that are known by name, says which of them
@@ -289,45 +221,49 @@ func podsOf(i metric.Interface) (names []string) {
 	return names
 }
 
-// allowance returns the stat kept[at] of the seconds that end newer ago.
-func (r *Row) allowance(at, newer, seconds int) Allowance {
-	h, s := r.history, kept[at]
-	a := Allowance{Name: s.String(), Sum: r.sum[s], Values: make(Values, seconds)}
-	for i := range a.Values {
-		a.Values[i] = r.value(at, h.slot(newer+seconds-1-i))
+// fill lists what the stat kept[at] came to in the seconds that end newer ago, as
+// many as there is room for.
+func (r *Row) fill(v Values, at, newer int) {
+	h := r.history
+	var p place
+	c := r.columns[at]
+	if c != nil {
+		p = c.newest()
 	}
-	gauge := s.Entry().Kind == metric.Gauge
-	for ago := range h.seconds {
-		v := r.value(at, h.slot(ago))
-		if v == none || !gauge && v == 0 {
-			continue
-		}
-		if a.WorstAt == 0 || !gauge && uint64(v) > a.Worst || gauge && uint64(v) < a.Worst {
-			a.Worst, a.WorstAt = uint64(v), h.times[h.slot(ago)]
+	for n := len(v) - 1; n >= 0; n-- {
+		ago := newer + len(v) - 1 - n
+		switch state := r.states[h.slot(ago)]; {
+		case c != nil:
+			v[n] = p.at(h.tick-uint64(ago), state)
+		case r.known[at] && state == Valid:
+			v[n] = 0
+		default:
+			v[n] = none
 		}
 	}
-	return a
 }
 
-func (r *Row) value(at, slot int) uint32 {
-	if c := r.columns[at]; c != nil {
-		return c[slot]
+// worst returns the largest value of the stat kept[at] that the history has, of a
+// gauge the smallest, and when that was last; 0 for never.
+func (r *Row) worst(at int) (value uint64, when int64) {
+	h, c := r.history, r.columns[at]
+	if c == nil {
+		return 0, 0
 	}
-	if r.known[at] && r.states[slot] == Valid {
-		return 0
-	}
-	return none
-}
-
-func (r *Row) counters() []Counter {
-	list := []Counter{}
-	for s := range ena.Stat(ena.NumStats) {
-		e := s.Entry()
-		if r.have.Has(s) && r.sum[s] > 0 && e.Kind == metric.Counter && !e.Internal && !slices.Contains(Tracked, s) {
-			list = append(list, Counter{Name: s.String(), Sum: r.sum[s]})
+	if !c.ranked || c.worstTick != 0 && c.worstTick <= h.oldest() {
+		c.worst, c.worstTick, c.ranked = 0, 0, true
+		p := c.newest()
+		for ago := range h.seconds {
+			tick := h.tick - uint64(ago)
+			if v := p.at(tick, r.states[h.slot(ago)]); c.worstTick == 0 || v != c.worst {
+				c.rank(tick, v)
+			}
 		}
 	}
-	return list
+	if c.worstTick == 0 {
+		return 0, 0
+	}
+	return uint64(c.worst), h.times[h.slot(int(h.tick-c.worstTick))]
 }
 
 // Headroom says how long the host's connections last.
@@ -349,35 +285,43 @@ const (
 
 // headroom fits a line to the last minute of what is available: the smallest
 // value of all interfaces counts. The caller holds the lock.
-func (h *History) headroom() *Headroom {
+func (h *History) headroom() (room Headroom, known bool) {
 	at := slices.Index(Tracked, ena.ConntrackAllowanceAvailable)
-	room := (*Headroom)(nil)
-	var n, sumX, sumY, sumXX, sumXY float64
-	now := int64(0)
-	for ago := range min(h.seconds, slopeSpan) {
-		slot := h.slot(ago)
-		least := none
-		for _, r := range h.rows {
-			if v := r.value(at, slot); !r.left && v < least {
-				least = v
-			}
-		}
-		if least == none {
+	var lines [2][slopeSpan]uint32
+	least, one := Values(lines[0][:min(h.seconds, slopeSpan)]), Values(lines[1][:min(h.seconds, slopeSpan)])
+	for n := range least {
+		least[n] = none
+	}
+	for _, r := range h.rows {
+		if r.left {
 			continue
 		}
-		if room == nil {
-			room, now = &Headroom{Available: uint64(least)}, h.times[slot]
+		r.fill(one, at, 0)
+		for n := range least {
+			least[n] = min(least[n], one[n])
 		}
-		x, y := float64(h.times[slot]-now), float64(least)
+	}
+	var n, sumX, sumY, sumXX, sumXY float64
+	now := int64(0)
+	for ago := range least {
+		v := least[len(least)-1-ago]
+		if v == none {
+			continue
+		}
+		slot := h.slot(ago)
+		if !known {
+			room.Available, now, known = uint64(v), h.times[slot], true
+		}
+		x, y := float64(h.times[slot]-now), float64(v)
 		n, sumX, sumY, sumXX, sumXY = n+1, sumX+x, sumY+y, sumXX+x*x, sumXY+x*y
 	}
 	spread := n*sumXX - sumX*sumX
-	if room == nil || n < slopeLeast || spread == 0 {
-		return room
+	if n < slopeLeast || spread == 0 {
+		return room, known
 	}
 	room.Slope = math.Round((n*sumXY-sumX*sumY)/spread*100) / 100
 	if room.Slope < 0 {
 		room.SecondsLeft = math.Round(float64(room.Available) / -room.Slope)
 	}
-	return room
+	return room, known
 }

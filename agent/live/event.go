@@ -53,14 +53,13 @@ func (h *History) add(e Event) {
 	}
 }
 
-// eventsAfter returns what happened after the event with the given number,
-// oldest first. The caller holds the lock.
-func (h *History) eventsAfter(seq uint64) []Event {
+// eventsAfter appends what happened after the event with the given number, oldest
+// first. The caller holds the lock.
+func (h *History) eventsAfter(list []Event, seq uint64) []Event {
 	first := uint64(1)
 	if kept := uint64(len(h.events)); h.nextSeq > kept {
 		first = h.nextSeq - kept
 	}
-	list := []Event{}
 	for n := max(first, seq+1); n < h.nextSeq; n++ {
 		list = append(list, h.events[(n-1)%maxEvents])
 	}

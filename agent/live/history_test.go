@@ -38,6 +38,18 @@ func counted(values map[ena.Stat]uint64) *delta.Result {
 	return r
 }
 
+// counted16 is counted without a map.
+func counted16(a ena.Stat, x uint64, b ena.Stat, y uint64) *delta.Result {
+	r := &scratch
+	*r = delta.Result{}
+	r.Values[a], r.Values[b] = x, y
+	r.Counted.Add(a)
+	r.Counted.Add(b)
+	return r
+}
+
+var scratch delta.Result
+
 func source(h *History, self ...metric.SelfMetric) *Source {
 	return &Source{History: h, Version: "1.2.3", Describe: func() (metric.Resource, []metric.SelfMetric) {
 		return metric.Resource{Host: "node-1", InstanceID: "i-0abc"}, self
@@ -155,29 +167,127 @@ func TestManyInterfacesComeAndGo(t *testing.T) {
 	}
 }
 
+// What is written is a line, and what the types say: read and marshalled again it
+// is the same, byte for byte.
 func TestWriteIsTheDocument(t *testing.T) {
 	h, end := fresh()
-	for _, name := range []string{"ens5", "ens6"} {
+	log := slog.New(h.Log(slog.DiscardHandler))
+	rows := map[string]*Row{}
+	for _, name := range []string{"ens5", "ens6", "ens7"} {
 		i := ens5
 		i.Name, i.MAC = name, name
-		r := h.Add(i)
-		r.Observe(i, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 3, available: 10}))
+		rows[name] = h.Add(i)
 	}
-	end()
-	s := source(h, metric.SelfMetric{Name: "enawatch_delivered_data_total", Labels: []metric.Dimension{{Name: "sink", Value: "cloudwatch"}}, Value: 4})
+	full := metric.Interface{
+		Name: `e"<ns6>\é` + "\x01\u2028", MAC: "ens6", BusInfo: "0000:00:06.0", ENI: "eni-1", DriverVersion: "2.13.0g", Link: "up",
+		Pods: &metric.Pods{Names: []string{"a/b", "c/d"}, Omitted: 2},
+	}
+	for n := range uint64(20) {
+		rows["ens5"].Observe(rows["ens5"].iface, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 3 * (n & 1), available: 100 - n, ena.WdExpired: n / 19}))
+		rows["ens7"].Observe(rows["ens7"].iface, ena.Valid, "", counted(map[ena.Stat]uint64{available: 1000 - 7*n}))
+		rows["ens6"].Observe(full, ena.Suspect, ena.AdminNoAnswer, nil)
+		end()
+	}
+	rows["ens5"].Leave()
+	log.Warn("a <warning> & more", "by", 3*time.Second, "interface", "ens5")
+	log.Warn("failed", event.Key, event.PublishFailed, "sink", "cloudwatch")
+	sink := func(name string, v float64, labels ...metric.Dimension) metric.SelfMetric {
+		return metric.SelfMetric{Name: name, Labels: append(labels, metric.Dimension{Name: "sink", Value: "cloudwatch"}), Value: v}
+	}
+	s := source(h, sink("enawatch_delivered_data_total", 4e21), sink("enawatch_ambiguous_data_total", 0.0000004),
+		sink("enawatch_last_success_timestamp_seconds", 1795000000.125), sink("enawatch_spool_oldest_timestamp_seconds", 1795000001),
+		sink("enawatch_dropped_data_total", 2, metric.Dimension{Name: "reason", Value: "<age>"}), sink("enawatch_spool_items", -2))
+	s.LinkLocal = func() *metric.LinkLocal { return &metric.LinkLocal{} }
+	for _, seconds := range []int{0, 1, 20, 1000} {
+		var text bytes.Buffer
+		if _, err := s.Writer().Write(&text, seconds, Mark{}); err != nil {
+			t.Fatal(err)
+		}
+		var d Document
+		decoder := json.NewDecoder(bytes.NewReader(text.Bytes()))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&d); err != nil {
+			t.Fatalf("%v:\n%s", err, &text)
+		}
+		again, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(again)+"\n", text.String()); diff != "" {
+			t.Errorf("%d seconds (-marshalled +written):\n%s", seconds, diff)
+		}
+		if len(d.Times) != min(seconds, 20) || len(d.Events) != 3 || len(d.Sinks) != 1 || d.Headroom.SecondsLeft == 0 || d.LinkLocal == nil {
+			t.Errorf("%d seconds: %s", seconds, &text)
+		}
+	}
 	var text bytes.Buffer
-	if _, err := s.Write(&text, 10, Mark{}); err != nil {
+	if _, err := source(New(Span, time.Second, time.Now)).Writer().Write(&text, 9, Mark{}); err != nil {
 		t.Fatal(err)
 	}
-	var got Document
-	if err := json.Unmarshal(text.Bytes(), &got); err != nil {
-		t.Fatalf("%v:\n%s", err, &text)
+	want := `{"host":"node-1","instance_id":"i-0abc","simulated":false,"version":"1.2.3","step":1,"tick":0,"last_event":0,"times":[],"events":[],"sinks":[],"interfaces":[]}` + "\n"
+	if diff := cmp.Diff(want, text.String()); diff != "" {
+		t.Errorf("nothing yet (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(s.Document(10), &got); diff != "" {
-		t.Errorf("(-document +written):\n%s", diff)
+}
+
+// A page that is kept up to date leaves no garbage, as long as nothing happens.
+func TestWriterAllocatesNothing(t *testing.T) {
+	h, end := fresh()
+	var rows []*Row
+	for n := range 16 {
+		i := ens5
+		i.MAC = strings.Repeat("x", n)
+		rows = append(rows, h.Add(i))
 	}
-	if strings.Count(text.String(), "\n") != 1 {
-		t.Errorf("it is not one line:\n%s", &text)
+	n := uint64(0)
+	second := func() {
+		n++
+		for _, r := range rows {
+			r.Observe(r.iface, ena.Valid, "", counted16(linklocal, n&7, available, 1000+n&7))
+		}
+		end()
+	}
+	for range 500 {
+		second()
+	}
+	w := source(h).Writer()
+	seen, err := w.Write(io.Discard, 1800, Mark{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		second()
+		seen, _ = w.Write(io.Discard, 1, seen)
+	}
+	if n := testing.AllocsPerRun(200, func() {
+		second()
+		seen, _ = w.Write(io.Discard, 1, seen)
+	}); n > 0 {
+		t.Errorf("%v allocations a second", n)
+	}
+}
+
+// What is taken for right for some seconds is not when something happens.
+func TestWriterLearns(t *testing.T) {
+	h, end := fresh()
+	log := slog.New(h.Log(slog.DiscardHandler))
+	s := source(h)
+	asked := 0
+	s.Describe = func() (metric.Resource, []metric.SelfMetric) { asked++; return metric.Resource{Host: "node-1"}, nil }
+	w := s.Writer()
+	var got []int
+	for n := range 13 {
+		if n == 8 {
+			log.Warn("something")
+		}
+		end()
+		if _, err := w.Write(io.Discard, 1, Mark{}); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, asked)
+	}
+	if diff := cmp.Diff([]int{1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3}, got); diff != "" {
+		t.Errorf("how often the host was asked by each second (-want +got):\n%s", diff)
 	}
 }
 

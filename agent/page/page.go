@@ -95,7 +95,7 @@ func (h *Handler) live(w http.ResponseWriter, r *http.Request) {
 		seconds = n
 	}
 	answerJSON(w)
-	_, _ = h.source.Write(w, seconds, live.Mark{}) // an error is the browser's that went away
+	_, _ = h.source.Writer().Write(w, seconds, live.Mark{}) // an error is the browser's that went away
 }
 
 func answerJSON(w http.ResponseWriter) {

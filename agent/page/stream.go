@@ -30,14 +30,24 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
 	wake, stop := h.source.History.Watch()
 	defer stop()
 	seen := position(r)
+	out := h.source.Writer()
+	var id []byte
 	for {
 		if newest := h.source.History.Mark(); newest.Tick != seen.Tick {
 			if seen.Tick > newest.Tick {
 				seen = live.Mark{} // of an agent before this one
 			}
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := io.WriteString(w, "data: "); err != nil {
+				return
+			}
 			var err error
-			if seen, err = h.send(w, control, int(newest.Tick-seen.Tick), seen); err != nil {
+			if seen, err = out.Write(w, int(newest.Tick-seen.Tick), seen); err != nil {
+				return
+			}
+			id = strconv.AppendUint(append(id[:0], "id: "...), seen.Tick, 10)
+			id = append(strconv.AppendUint(append(id, '-'), seen.Event, 10), "\n\n"...)
+			if _, err := w.Write(id); err != nil || control.Flush() != nil {
 				return // the browser went
 			}
 		}
@@ -59,19 +69,4 @@ func position(r *http.Request) (m live.Mark) {
 	m.Tick, _ = strconv.ParseUint(tick, 10, 64)
 	m.Event, _ = strconv.ParseUint(event, 10, 64)
 	return m
-}
-
-// send sends one message and returns how far it goes.
-func (h *Handler) send(w http.ResponseWriter, control *http.ResponseController, seconds int, after live.Mark) (live.Mark, error) {
-	if _, err := io.WriteString(w, "data: "); err != nil {
-		return after, err
-	}
-	m, err := h.source.Write(w, seconds, after)
-	if err != nil {
-		return after, err
-	}
-	if _, err := fmt.Fprintf(w, "id: %d-%d\n\n", m.Tick, m.Event); err != nil {
-		return after, err
-	}
-	return m, control.Flush()
 }
