@@ -14,10 +14,10 @@ IMAGE    := localhost/enawatch:$(subst +,-,$(subst ~,-,$(VERSION)))
 AS_ROOT  := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-beds lint generate generate-bpf bench bench-host generate-bench dist binaries archives deb rpm image sbom sums packages clean
+.PHONY: help build run test test-beds lint generate generate-bpf bench bench-linklocal bench-host generate-bench dist binaries archives deb rpm image sbom sums packages clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## Build bin/enawatch, one static binary
 	@CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/enawatch ./cmd/enawatch
@@ -55,6 +55,9 @@ generate-bpf: ## Compile the eBPF programs, which are committed (needs clang 14 
 
 bench: ## Benchmark the hot path, beside safchain/ethtool (as root)
 	$(AS_ROOT) go test -run '^$$' -bench . ./agent/ena ./agent/delta ./agent/window ./agent/sink/...
+
+bench-linklocal: ## Measure what a packet costs with the link-local programs and without (as root, 1 minute)
+	$(AS_ROOT) go test -run '^$$' -bench Packet ./agent/linklocal
 
 FOOTPRINT := go run ./test/footprint
 bench-host: ## Measure the agent beside its peers on this host, and print the table (as root, 5 minutes)

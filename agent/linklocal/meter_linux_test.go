@@ -19,6 +19,8 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/enawatch/enawatch/test/linklocaltest"
 )
 
 const (
@@ -110,7 +112,7 @@ func TestCountsOfRealTraffic(t *testing.T) {
 
 func countRealTraffic(t *testing.T, clsact bool) {
 	index := wire(t)
-	root := newCgroup(t, podCgroup, otherCgroup, unitCgroup)
+	root := linklocaltest.Cgroup(t, podCgroup, otherCgroup, unitCgroup)
 	m := open(t, Options{
 		Cgroup: root, Logs: kubeletLogs(t), DNSNames: true, clsact: clsact,
 		Resolvers: []netip.Addr{netip.MustParseAddr("10.9.0.2")},
@@ -221,7 +223,7 @@ func TestWhatTheCardDrops(t *testing.T) {
 	}
 	nft("add table inet card; add chain inet card in { type filter hook input priority 0; }; " +
 		"add rule inet card in udp dport 53 limit rate over 1024/second burst 1024 packets counter drop")
-	root := newCgroup(t, podCgroup, unitCgroup)
+	root := linklocaltest.Cgroup(t, podCgroup, unitCgroup)
 	m := open(t, Options{Cgroup: root, Logs: kubeletLogs(t)})
 	defer m.Close()
 	watch(t, m, index)
@@ -253,7 +255,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 		return
 	}
 	index := wire(t)
-	m := open(t, Options{Cgroup: newCgroup(t)})
+	m := open(t, Options{Cgroup: linklocaltest.Cgroup(t)})
 	defer m.Close()
 	watch(t, m, index)
 	burst{To: "169.254.169.254:80", Count: 25, TCP: true}.start(t)()
@@ -342,7 +344,7 @@ func TestOthersStay(t *testing.T) {
 		}
 		return len(q.Programs)
 	}
-	root := newCgroup(t)
+	root := linklocaltest.Cgroup(t)
 	onCgroup := foreignCgroupProgram(t, root)
 	m := open(t, Options{Cgroup: root})
 	watch(t, m, index)
@@ -362,19 +364,7 @@ func TestOthersStay(t *testing.T) {
 		t.Errorf("%d programs at the cgroup are left, want the other one", n)
 	}
 
-	holder := exec.Command("/proc/self/exe")
-	holder.Env = append(os.Environ(), fmt.Sprintf("%s=%d", holdVariable, index), cgroupVariable+"="+root)
-	holder.Stderr = os.Stderr
-	stdout, err := holder.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := holder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fscanln(stdout, new(string)); err != nil {
-		t.Fatal(err)
-	}
+	holder := startHolder(t, index, root, false)
 	if n := onTCX(); n != 2 {
 		t.Errorf("%d programs by tcx while an agent counts, want 2", n)
 	}
@@ -430,7 +420,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 		return
 	}
 	index := wire(t)
-	m := open(t, Options{Cgroup: newCgroup(t)})
+	m := open(t, Options{Cgroup: linklocaltest.Cgroup(t)})
 	defer m.Close()
 	watch(t, m, index)
 	burst{To: "169.254.169.253:53", Count: 5, Name: "a.b"}.start(t)()
@@ -454,7 +444,7 @@ func TestTicksAllocateNothing(t *testing.T) {
 		return
 	}
 	index := wire(t)
-	m := open(t, Options{Cgroup: newCgroup(t)})
+	m := open(t, Options{Cgroup: linklocaltest.Cgroup(t)})
 	defer m.Close()
 	watch(t, m, index)
 	burst{To: "169.254.169.253:53", Count: 10, Name: "a.b"}.start(t)()
@@ -564,7 +554,7 @@ func TestWithoutBTF(t *testing.T) {
 		t.Fatal("the kernel's BTF is there")
 	}
 	index := wire(t)
-	root := newCgroup(t)
+	root := linklocaltest.Cgroup(t)
 	m := open(t, Options{Cgroup: root})
 	defer m.Close()
 	watch(t, m, index)

@@ -1,7 +1,6 @@
 package linklocal
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/enawatch/enawatch/test/linklocaltest"
 )
 
 // The tests run themselves again in a network namespace that has no way out and
@@ -33,26 +35,61 @@ const (
 	wantVariable = "LINKLOCAL_TEST_WANT"
 	// cgroupVariable is the root of the cgroups for hold.
 	cgroupVariable = "LINKLOCAL_TEST_CGROUP"
+	clsactVariable = "LINKLOCAL_TEST_CLSACT"
 	// refuseVariable is the error that bpf(2) is to end with.
 	refuseVariable = "LINKLOCAL_TEST_REFUSE"
 )
 
-// hold counts an interface until it is killed, and says when it began.
+// hold counts an interface until it is told to end, or killed, and says when it began.
 func hold(index int) {
-	m, err := Open(Options{Cgroup: os.Getenv(cgroupVariable), Log: slog.New(slog.DiscardHandler)})
+	m, err := Open(Options{Cgroup: os.Getenv(cgroupVariable), Log: slog.New(slog.DiscardHandler), clsact: os.Getenv(clsactVariable) != ""})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, unix.SIGTERM)
 	m.Watch(index, "ens5")
 	said := false
-	for range time.Tick(50 * time.Millisecond) {
+	for {
+		select {
+		case <-end:
+			if err := m.Close(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		case <-time.After(50 * time.Millisecond):
+		}
 		m.Tick()
 		if _, ok := m.Totals(index); ok && !said {
 			said = true
 			fmt.Println("counting")
 		}
 	}
+}
+
+// startHolder starts a process that holds, and waits until it counts.
+func startHolder(t *testing.T, index int, root string, clsact bool) *exec.Cmd {
+	t.Helper()
+	c := exec.Command("/proc/self/exe")
+	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", holdVariable, index), cgroupVariable+"="+root)
+	if clsact {
+		c.Env = append(c.Env, clsactVariable+"=yes")
+	}
+	c.Stderr = os.Stderr
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fscanln(stdout, new(string)); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func TestMain(m *testing.M) {
@@ -84,9 +121,7 @@ func inside(t *testing.T) bool {
 
 func run(t testing.TB, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
+	linklocaltest.Run(t, args...)
 }
 
 // Addresses of the services.
@@ -110,41 +145,7 @@ func wireCard(t testing.TB) (index, thread int) {
 	t.Helper()
 	run(t, "ip", "link", "set", "lo", "up")
 	run(t, "ip", "link", "add", "ens5", "type", "veth", "peer", "name", "card")
-	ready := make(chan error)
-	tid := make(chan int)
-	moved := make(chan struct{})
-	go func() {
-		runtime.LockOSThread() // never unlocked: the namespace ends with the thread
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			ready <- err
-			return
-		}
-		tid <- unix.Gettid()
-		<-moved
-		ready <- services()
-		select {}
-	}()
-	select {
-	case err := <-ready:
-		t.Fatal(err)
-	case id := <-tid:
-		thread = id
-		run(t, "ip", "link", "set", "card", "netns", strconv.Itoa(id))
-	}
-	run(t, "ip", "addr", "add", "10.9.0.10/24", "dev", "ens5")
-	run(t, "ip", "addr", "add", "fd00:9::10/64", "dev", "ens5", "nodad")
-	run(t, "ip", "link", "set", "ens5", "up")
-	close(moved)
-	if err := <-ready; err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range serviceAddresses {
-		if strings.Contains(a, ":") {
-			run(t, "ip", "-6", "route", "add", a, "via", "fd00:9::1", "dev", "ens5")
-		} else {
-			run(t, "ip", "route", "add", a, "via", "10.9.0.1", "dev", "ens5")
-		}
-	}
+	thread = linklocaltest.Card(t, "card", serviceAddresses, services)
 	ens5, err := net.InterfaceByName("ens5")
 	if err != nil {
 		t.Fatal(err)
@@ -152,24 +153,8 @@ func wireCard(t testing.TB) (index, thread int) {
 	return ens5.Index, thread
 }
 
-// services sets up the other namespace, that of the calling thread.
+// services starts what answers, in the namespace of the calling thread.
 func services() error {
-	commands := [][]string{
-		{"link", "set", "lo", "up"}, {"link", "set", "card", "up"},
-		{"addr", "add", "10.9.0.1/24", "dev", "card"}, {"addr", "add", "fd00:9::1/64", "dev", "card", "nodad"},
-	}
-	for _, a := range serviceAddresses {
-		add := []string{"addr", "add", a, "dev", "lo"}
-		if strings.Contains(a, ":") {
-			add = append(add, "nodad")
-		}
-		commands = append(commands, add)
-	}
-	for _, c := range commands {
-		if out, err := exec.Command("ip", c...).CombinedOutput(); err != nil {
-			return fmt.Errorf("ip %v: %w: %s", c, err, out)
-		}
-	}
 	for _, address := range []string{"169.254.169.253:53", "10.9.0.2:53", "[fd00:ec2::253]:53"} {
 		c, err := net.ListenPacket("udp", address)
 		if err != nil {
@@ -312,47 +297,10 @@ func send(text string) {
 			id = 7
 		}
 		times = append(times, monotonic())
-		_, err := c.WriteTo(query(id, b.Name), to)
+		_, err := c.WriteTo(linklocaltest.Query(id, b.Name), to)
 		check(err)
 	}
 	check(json.NewEncoder(os.Stdout).Encode(times))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	c.Close()
-}
-
-// query encodes a query for a name's IPv4 addresses.
-func query(id uint16, name string) []byte {
-	b := binary.BigEndian.AppendUint16(nil, id)
-	b = append(b, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0)
-	for label := range strings.SplitSeq(name, ".") {
-		b = append(append(b, byte(len(label))), label...)
-	}
-	return append(b, 0, 0, 1, 0, 1)
-}
-
-// newCgroup makes a cgroup that ends with the test, with others below it.
-func newCgroup(t *testing.T, below ...string) (root string) {
-	t.Helper()
-	top, err := cgroupRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root, err = os.MkdirTemp(top, "enawatch-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for i := len(below) - 1; i >= 0; i-- {
-			for dir := filepath.Join(root, below[i]); dir != root; dir = filepath.Dir(dir) {
-				_ = unix.Rmdir(dir)
-			}
-		}
-		_ = unix.Rmdir(root)
-	})
-	for _, dir := range below {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
 }

@@ -8,14 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/enawatch/enawatch/test/linklocaltest"
 )
 
 // card is the namespace behind the interface: the card's budget, and the services.
@@ -50,61 +49,14 @@ table inet card {
 // connections, as a node's does.
 func wireCard(t *testing.T) *card {
 	t.Helper()
-	tid, moved, ready := make(chan int), make(chan struct{}), make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the namespace and the resolvers end with the thread
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			ready <- err
-			return
-		}
-		tid <- unix.Gettid()
-		<-moved
-		ready <- services()
-		select {}
-	}()
-	c := &card{}
-	select {
-	case err := <-ready:
-		t.Fatal(err)
-	case c.thread = <-tid:
-	}
-	run(t, "ip", "link", "set", "enasim-peer1", "netns", strconv.Itoa(c.thread))
-	run(t, "ip", "addr", "add", "10.9.0.10/24", "dev", "ens5")
-	run(t, "ip", "addr", "add", "fd00:9::10/64", "dev", "ens5", "nodad")
-	close(moved)
-	if err := <-ready; err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range serviceAddresses {
-		if strings.Contains(a, ":") {
-			run(t, "ip", "-6", "route", "add", a, "via", "fd00:9::1", "dev", "ens5")
-		} else {
-			run(t, "ip", "route", "add", a, "via", "10.9.0.1", "dev", "ens5")
-		}
-	}
-	run(t, "nft", "add table inet node; add chain inet node out { type filter hook output priority 0; }; add rule inet node out ct state new counter")
+	c := &card{thread: linklocaltest.Card(t, "enasim-peer1", serviceAddresses, services)}
+	linklocaltest.Run(t, "nft", "add table inet node; add chain inet node out { type filter hook output priority 0; }; add rule inet node out ct state new counter")
 	return c
 }
 
-// services sets up the namespace of the calling thread.
+// services puts the budget into force in the namespace of the calling thread, and
+// starts the resolvers.
 func services() error {
-	commands := []string{
-		"ip link set lo up", "ip link set enasim-peer1 name card", "ip link set card up",
-		"ip addr add 10.9.0.1/24 dev card", "ip addr add fd00:9::1/64 dev card nodad",
-	}
-	for _, a := range serviceAddresses {
-		add := "ip addr add " + a + " dev lo"
-		if strings.Contains(a, ":") {
-			add += " nodad"
-		}
-		commands = append(commands, add)
-	}
-	for _, c := range commands {
-		words := strings.Fields(c)
-		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", c, err, out)
-		}
-	}
 	nft := exec.Command("nft", "-f", "-")
 	nft.Stdin = strings.NewReader(budget)
 	if out, err := nft.CombinedOutput(); err != nil {
@@ -172,13 +124,6 @@ func resolvers() error {
 		}
 	}
 	return nil
-}
-
-func run(t testing.TB, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
 }
 
 var counter = regexp.MustCompile(`counter (\w+) \{\s+packets (\d+)`)

@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +27,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/test/beds/bed"
+	"github.com/enawatch/enawatch/test/linklocaltest"
 )
 
 // insideVariable says that this is the run in the rig, and where its files are.
@@ -230,36 +230,7 @@ func behindTheCard(t *testing.T, dir string) {
 // makeCgroups makes the senders' cgroups below a root of this test.
 func makeCgroups(t *testing.T) (root string) {
 	t.Helper()
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`(?m)^\S+ \S+ \S+ / (\S+) .* - cgroup2 `).FindStringSubmatch(string(mounts))
-	if m == nil {
-		t.Fatal("no cgroup v2 is mounted")
-	}
-	if root, err = os.MkdirTemp(m[1], "ewll-"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // children first
-		for _, below := range []string{corednsCgroup, cartCgroup, unitCgroup} {
-			for dir := filepath.Join(root, below); dir != root; dir = filepath.Dir(dir) {
-				_ = unix.Rmdir(dir)
-			}
-		}
-		if err := unix.Rmdir(root); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, below := range []string{corednsCgroup, cartCgroup, unitCgroup} {
-		if err := os.MkdirAll(filepath.Join(root, below), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return root
+	return linklocaltest.Cgroup(t, corednsCgroup, cartCgroup, unitCgroup)
 }
 
 // agent is the program under test.

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/enawatch/enawatch/test/linklocaltest"
 )
 
 // sendVariable makes the test binary a sender: it holds one.
@@ -130,7 +130,7 @@ func send(text string) error {
 
 // send sends in the next ticks.
 func (s slot) send(c *net.UDPConn, id *uint16) (err error) {
-	first := monotonic()/tick + 1
+	first := linklocaltest.Monotonic()/tick + 1
 	for k := range slotTicks {
 		n := s.Count*(k+1)/slotTicks - s.Count*k/slotTicks
 		for i := range n {
@@ -139,7 +139,7 @@ func (s slot) send(c *net.UDPConn, id *uint16) (err error) {
 			if *id++; s.TCP {
 				err = s.ask(*id)
 			} else {
-				_, err = c.WriteToUDPAddrPort(query(*id, s.Name), s.To)
+				_, err = c.WriteToUDPAddrPort(linklocaltest.Query(*id, s.Name), s.To)
 			}
 			if err != nil {
 				return err
@@ -151,7 +151,7 @@ func (s slot) send(c *net.UDPConn, id *uint16) (err error) {
 
 func waitUntil(at time.Duration) {
 	for {
-		left := at - monotonic()
+		left := at - linklocaltest.Monotonic()
 		switch {
 		case left <= 0:
 			return
@@ -170,7 +170,7 @@ func (s slot) ask(id uint16) error {
 		return err
 	}
 	defer c.Close()
-	q := query(id, s.Name)
+	q := linklocaltest.Query(id, s.Name)
 	if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(q))), q...)); err != nil {
 		return err
 	}
@@ -213,20 +213,4 @@ func dnsperf(t *testing.T, dir string, second int64, to netip.AddrPort, count in
 		"dnsperf", "-s", to.Addr().String(), "-p", strconv.Itoa(int(to.Port())), "-x", strconv.Itoa(port),
 		"-m", mode, "-d", queries, "-n", "1", "-Q", "1000", "-c", "1", "-T", "1",
 	}}
-}
-
-// query encodes a query for a name's IPv4 addresses.
-func query(id uint16, name string) []byte {
-	b := binary.BigEndian.AppendUint16(nil, id)
-	b = append(b, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0)
-	for label := range strings.SplitSeq(name, ".") {
-		b = append(append(b, byte(len(label))), label...)
-	}
-	return append(b, 0, 0, 1, 0, 1)
-}
-
-func monotonic() time.Duration {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // fails for no clock that exists
-	return time.Duration(t.Nano())
 }

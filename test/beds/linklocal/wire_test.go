@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/enawatch/enawatch/test/linklocaltest"
 )
 
 // wire is what left ens5 for a service, as a packet socket sees it: another
@@ -64,7 +66,7 @@ func listen(t *testing.T) *wire {
 }
 
 // offset is the wall clock's time less the monotonic one's.
-func offset() time.Duration { return time.Duration(time.Now().UnixNano()) - monotonic() }
+func offset() time.Duration { return time.Duration(time.Now().UnixNano()) - linklocaltest.Monotonic() }
 
 // end stops watching, and fails if anything was missed or a clock was set.
 func (w *wire) end(t *testing.T) {
