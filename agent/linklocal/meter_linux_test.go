@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -494,7 +493,7 @@ func TestWithoutTheRight(t *testing.T) {
 func TestWithoutBPF(t *testing.T) {
 	if errno, err := strconv.Atoi(os.Getenv(refuseVariable)); err == nil {
 		runtime.LockOSThread() // and all threads get the filter
-		if err := refuseBPF(unix.Errno(errno)); err != nil {
+		if err := linklocaltest.RefuseBPF(unix.Errno(errno)); err != nil {
 			t.Fatal(err)
 		}
 		want := os.Getenv(wantVariable)
@@ -513,25 +512,6 @@ func TestWithoutBPF(t *testing.T) {
 			t.Errorf("%v: %v\n%s", errno, err, out)
 		}
 	}
-}
-
-// refuseBPF has bpf(2) fail from now on, in every thread.
-func refuseBPF(errno unix.Errno) error {
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_BPF},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&program)))
-	if e != 0 {
-		return e
-	}
-	return nil
 }
 
 // Without the kernel's BTF everything works: the programs read packets only.

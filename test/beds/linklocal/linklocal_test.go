@@ -41,6 +41,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if errno, err := strconv.Atoi(os.Getenv(refuseVariable)); err == nil {
+		fmt.Fprintln(os.Stderr, execWithoutBPF(unix.Errno(errno)))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
@@ -71,35 +75,11 @@ func TestCard(t *testing.T) {
 		behindTheCard(t, dir)
 		return
 	}
-	underRig(t)
+	underRig(t, "card.yaml")
 }
 
-// Without any right, everything works but the counts, and one line says why.
-func TestWithoutRights(t *testing.T) {
-	dir := os.Getenv(insideVariable)
-	if dir == "" {
-		underRig(t)
-		return
-	}
-	agent := startAgent(t, dir, makeCgroups(t), "", "enawatch_windows_total 1")
-	log := agent.stop(t)
-	var said []string
-	for line := range strings.Lines(log) {
-		if strings.Contains(line, `"WARN"`) || strings.Contains(line, `"ERROR"`) {
-			said = append(said, line)
-		}
-	}
-	if len(said) != 1 || !strings.Contains(said[0], "link-local traffic is not counted; everything else works") || !strings.Contains(said[0], "give the agent CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON") {
-		t.Errorf("complaints %q, want one that says what to do", said)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "state", "emf.jsonl"))
-	if err != nil || !strings.Contains(string(text), `"conntrack_allowance_available":50000`) || !strings.Contains(string(text), `"heartbeat":`) {
-		t.Errorf("%v; published:\n%s", err, text)
-	}
-}
-
-// underRig runs the calling test on scripted devices, inside the rig.
-func underRig(t *testing.T) {
+// underRig runs the calling test on the devices of a scenario, inside the rig.
+func underRig(t *testing.T, scenario string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ewll")
 	if err != nil {
@@ -120,7 +100,7 @@ func underRig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := exec.Command(bed.Build(t, "./test/enasim"), "--scenario", "testdata/card.yaml", "--adds", pipe, "--", self, "-test.run=^"+t.Name()+"$", "-test.v")
+	c := exec.Command(bed.Build(t, "./test/enasim"), "--scenario", "testdata/"+scenario, "--adds", pipe, "--", self, "-test.run=^"+t.Name()+"$", "-test.v")
 	c.Env = append(os.Environ(), insideVariable+"="+dir, "AWS_EC2_METADATA_DISABLED=true")
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)
@@ -240,8 +220,9 @@ type agent struct {
 	final map[string]uint64 // sums of /metrics, as of the last look
 }
 
-// startAgent starts it with some capabilities, and waits until /metrics has a text.
-func startAgent(t *testing.T, dir, root, have, until string) *agent {
+// startAgent starts it with some capabilities, by a program if wrap has one, and waits
+// until /metrics has a text.
+func startAgent(t *testing.T, dir, root, have, until string, wrap ...string) *agent {
 	t.Helper()
 	state, logs := filepath.Join(dir, "state"), filepath.Join(dir, "log")
 	for _, d := range []string{state, filepath.Join(logs, "pods", "kube-system_coredns-5d78_"+podUID), filepath.Join(logs, "containers")} {
@@ -271,8 +252,9 @@ sinks:
 	}
 	a := &agent{log: &bytes.Buffer{}, final: map[string]uint64{}}
 	user := strconv.Itoa(agentUser)
-	a.cmd = exec.Command("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all"+have,
+	args := append(wrap, "setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--bounding-set=-all"+have,
 		"--inh-caps=-all"+have, "--ambient-caps=-all"+have, filepath.Join(dir, "enawatch"), "run", "--config", config)
+	a.cmd = exec.Command(args[0], args[1:]...)
 	a.cmd.Stderr = a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := a.cmd.Start(); err != nil {
