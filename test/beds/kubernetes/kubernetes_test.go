@@ -99,6 +99,7 @@ func insideCluster(t *testing.T, dir string) {
 	})
 	t.Run("event and condition", func(t *testing.T) { c.eventAndCondition(t) })
 	t.Run("end of an event", func(t *testing.T) { c.endOfEvent(t) })
+	t.Run("the API server hangs", func(t *testing.T) { c.hangs(t) })
 	t.Run("forbidden", func(t *testing.T) { c.forbidden(t, pod) })
 	t.Run("kill -9 keeps the baseline", func(t *testing.T) { c.killAgent(t, pod) })
 	t.Run("upgrade", func(t *testing.T) {
@@ -111,6 +112,7 @@ func insideCluster(t *testing.T, dir string) {
 			return strings.Contains(scrape(t), `enawatch_kubernetes_requests_total{result="ok"}`) && c.requests(t, "ok") > 0
 		})
 	})
+	t.Run("expired token", func(t *testing.T) { c.expired(t) })
 	t.Run("link-local counts", func(t *testing.T) { c.linkLocal(t, chart, settings) })
 	t.Run("uninstall", func(t *testing.T) {
 		c.helm("uninstall", "enawatch", "-n", "enawatch", "--wait", "--timeout", "2m")
@@ -232,7 +234,13 @@ func (c *cluster) linkLocal(t *testing.T, chart string, settings []string) {
 
 func scrape(t *testing.T) string {
 	t.Helper()
-	resp, err := http.Get("http://127.0.0.1:9109/metrics")
+	return fetch(t, "/metrics")
+}
+
+// fetch asks the agent.
+func fetch(t *testing.T, path string) string {
+	t.Helper()
+	resp, err := http.Get("http://127.0.0.1:9109" + path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,7 +164,7 @@ func (s *story) drops(t *testing.T) {
 }
 
 // counted: Prometheus and the documents of the log have what the card counted,
-// and the documents name the pods of the interface, CoreDNS first.
+// and the documents and the live page name the pods of the interface, CoreDNS first.
 func (s *story) counted(t *testing.T) {
 	s.until("Prometheus has every packet", func() bool {
 		values := s.query(t, `node_net_ethtool{device="ens5",type="linklocal_allowance_exceeded"}`)
@@ -189,6 +189,9 @@ func (s *story) counted(t *testing.T) {
 	last.Dropped = nil
 	if diff := cmp.Diff(want, last); diff != "" {
 		t.Errorf("the last document (-want +got):\n%s", diff)
+	}
+	if page := fetch(t, "/api/v1/live"); !strings.Contains(page, coreDNS+" (cluster DNS)") {
+		t.Errorf("the live page does not name CoreDNS: %s", page)
 	}
 }
 
