@@ -5,16 +5,13 @@ import (
 	"maps"
 	"slices"
 
-	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/enawatch/enawatch/agent/metric"
 )
 
 // streams are the cumulative series that have begun, by name and place. With
 // deltas there are none.
 type streams struct {
-	resource []byte // that they are of
+	resource []byte // that they are of, as it is sent
 	known    map[string]*stream
 }
 
@@ -30,10 +27,9 @@ type stream struct {
 
 // begin forgets the streams of another resource, and of places that are gone: to
 // whoever receives them, what comes now are other series.
-func (all *streams) begin(r *resourcepb.Resource, places []place) {
-	id, _ := proto.Marshal(r) // its strings are valid
-	if !bytes.Equal(id, all.resource) {
-		all.resource, all.known = id, map[string]*stream{}
+func (all *streams) begin(resource []byte, places []place) {
+	if !bytes.Equal(resource, all.resource) {
+		all.resource, all.known = resource, map[string]*stream{}
 	}
 	maps.DeleteFunc(all.known, func(_ string, s *stream) bool {
 		return !slices.ContainsFunc(places, func(p place) bool { return p.id == s.at.id })
@@ -76,9 +72,9 @@ func (s *stream) publish(p *packer, now uint64) {
 	t := span{s.start, now}
 	s.told = now
 	if s.series.Kind == metric.Counter {
-		p.add(Cumulative.sum(&s.series, number(s.total, s.series.Unit, t, s.at.attributes)))
+		p.add(Cumulative.sum(&s.series), appendNumber(p.bodies, s.total, s.series.Unit, t, s.at.attributes))
 	}
 	if p.o.Distribution == Histogram && !s.series.Whole {
-		p.add(Cumulative.distribution(&s.series, s.spread.point(t, Cumulative, s.at.attributes)))
+		p.add(Cumulative.distribution(&s.series), s.spread.appendPoint(p.bodies, t, Cumulative, s.at.attributes))
 	}
 }

@@ -3,8 +3,9 @@ package otlp
 import (
 	"math"
 
-	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
-	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/enawatch/enawatch/agent/sink/wire"
 )
 
 const (
@@ -75,21 +76,33 @@ func (h *histogram) grow(low, high int32) {
 	h.offset, h.buckets = low, wider
 }
 
-// point returns the histogram as a data point. Without a sample in it, it has no
-// extremes; neither has a cumulative one, whose extremes would be those of all
-// time.
-func (h *histogram) point(t span, temporality Temporality, attributes []*commonpb.KeyValue) *metricspb.ExponentialHistogramDataPoint {
-	sum := h.sum
-	p := &metricspb.ExponentialHistogramDataPoint{
-		StartTimeUnixNano: t.start, TimeUnixNano: t.end, Attributes: attributes,
-		Count: h.count, Sum: &sum, Scale: h.scale, ZeroCount: h.zeros,
-	}
+// appendPoint writes the histogram as a data point. Without a sample in it, it
+// has no extremes; neither has a cumulative one, whose extremes would be those of
+// all time.
+func (h *histogram) appendPoint(b []byte, t span, temporality Temporality, attributes []attribute) []byte {
+	b = appendAttributes(b, histogramAttributes, attributes)
+	b = wire.AppendFixed64(b, pointStart, t.start)
+	b = wire.AppendFixed64(b, pointTime, t.end)
+	b = wire.AppendFixed64(b, histogramCount, h.count)
+	b = wire.AppendDouble(b, histogramSum, h.sum)
+	b = wire.AppendVarint(b, histogramScale, protowire.EncodeZigZag(int64(h.scale)))
+	b = wire.AppendFixed64(b, histogramZeros, h.zeros)
 	if len(h.buckets) > 0 {
-		p.Positive = &metricspb.ExponentialHistogramDataPoint_Buckets{Offset: h.offset, BucketCounts: append([]uint64(nil), h.buckets...)}
+		b = wire.AppendMessage(b, histogramPositive, h.appendBuckets)
 	}
 	if h.count > 0 && temporality == Delta {
-		low, high := h.min, h.max
-		p.Min, p.Max = &low, &high
+		b = wire.AppendDouble(b, histogramMin, h.min)
+		b = wire.AppendDouble(b, histogramMax, h.max)
 	}
-	return p
+	return b
+}
+
+func (h *histogram) appendBuckets(b []byte) []byte {
+	b = wire.AppendVarint(b, bucketsOffset, protowire.EncodeZigZag(int64(h.offset)))
+	return wire.AppendMessage(b, bucketsCounts, func(b []byte) []byte {
+		for _, n := range h.buckets {
+			b = protowire.AppendVarint(b, n)
+		}
+		return b
+	})
 }

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // held checks a histogram against its samples, by the definition of a bucket.
@@ -84,14 +87,21 @@ func TestHistogramResolution(t *testing.T) {
 // Only a histogram of one window has extremes.
 func TestHistogramPoint(t *testing.T) {
 	var h histogram
-	if p := h.point(span{1, 2}, Delta, nil); p.Min != nil || p.Positive != nil || p.GetSum() != 0 {
+	point := func(temporality Temporality) *metricspb.ExponentialHistogramDataPoint {
+		var p metricspb.ExponentialHistogramDataPoint
+		if err := proto.Unmarshal(h.appendPoint(nil, span{1, 2}, temporality, nil), &p); err != nil {
+			t.Fatal(err)
+		}
+		return &p
+	}
+	if p := point(Delta); p.Min != nil || p.Positive != nil || p.GetSum() != 0 {
 		t.Errorf("empty: %v", p)
 	}
 	h.add(3)
-	if p := h.point(span{1, 2}, Delta, nil); p.GetMin() != 3 || p.GetMax() != 3 || p.GetSum() != 3 {
+	if p := point(Delta); p.GetMin() != 3 || p.GetMax() != 3 || p.GetSum() != 3 {
 		t.Errorf("delta: %v", p)
 	}
-	if p := h.point(span{1, 2}, Cumulative, nil); p.Min != nil || p.Max != nil || p.GetSum() != 3 {
+	if p := point(Cumulative); p.Min != nil || p.Max != nil || p.GetSum() != 3 {
 		t.Errorf("cumulative: %v", p)
 	}
 }

@@ -7,13 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
-	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
-	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/wire"
 )
 
 // A request stays far below what receivers take (the collector 20 MiB; what
@@ -23,11 +19,10 @@ const (
 	maxBytes  = 1_000_000
 )
 
-// scopeName names what made the metrics.
-const scopeName = "github.com/enawatch/enawatch"
+// scope names what made the metrics.
+const scope = "github.com/enawatch/enawatch"
 
-// Pack turns a window into requests: ExportMetricsServiceRequest in protobuf,
-// whose only field is that of MetricsData.
+// Pack turns a window into requests: ExportMetricsServiceRequest in protobuf.
 func (s *Sink) Pack(b *metric.Batch) ([]sink.Request, error) {
 	if b.Resource.Simulated {
 		return nil, errSimulated
@@ -49,20 +44,20 @@ func (s *Sink) Pack(b *metric.Batch) ([]sink.Request, error) {
 		}
 	}
 	p.streams.unchanged(p)
-	slices.SortStableFunc(p.metrics, func(a, b *metricspb.Metric) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(p.points, func(a, b point) int { return cmp.Compare(a.name, b.name) })
 	return p.requests(), errors.Join(p.errs...)
 }
 
 // place is the host, or an interface, as points name it.
 type place struct {
 	id         string
-	attributes []*commonpb.KeyValue
+	attributes []attribute
 }
 
 func newPlace(r *metric.Resource, i *metric.Interface) place {
 	p := place{attributes: attributes(r, i)}
 	for _, a := range p.attributes {
-		p.id += fmt.Sprintf("%q=%q ", a.Key, a.Value.GetStringValue())
+		p.id += fmt.Sprintf("%q=%q ", a.key, a.value)
 	}
 	return p
 }
@@ -71,11 +66,12 @@ func newPlace(r *metric.Resource, i *metric.Interface) place {
 type packer struct {
 	o        *Options
 	batch    *metric.Batch
-	resource *resourcepb.Resource
+	resource []byte
 	places   []place // of the host, then of each interface
 	span     span
 	streams  *streams
-	metrics  []*metricspb.Metric // of one point each
+	points   []point
+	bodies   []byte // of the points
 	errs     []error
 }
 
@@ -97,19 +93,19 @@ func (p *packer) series(s *metric.Series) {
 	if p.o.Temporality == Cumulative {
 		p.streams.add(p, s, at)
 	} else if s.Kind == metric.Counter {
-		p.add(Delta.sum(s, number(s.Sum(), s.Unit, p.span, at.attributes)))
+		p.add(Delta.sum(s), appendNumber(p.bodies, s.Sum(), s.Unit, p.span, at.attributes))
 	}
 	if s.Kind == metric.Gauge {
-		p.add(gauge(s, "", s.Last(), p.span.end, at.attributes))
+		p.level(s, "", s.Last(), at)
 	}
 	if s.Whole {
 		return
 	}
 	switch p.o.Distribution {
 	case Extremes:
-		p.add(gauge(s, suffixMax, s.Max(), p.span.end, at.attributes))
+		p.level(s, suffixMax, s.Max(), at)
 		if s.Kind == metric.Gauge {
-			p.add(gauge(s, suffixMin, s.Min(), p.span.end, at.attributes))
+			p.level(s, suffixMin, s.Min(), at)
 		}
 	case Histogram:
 		if p.o.Temporality == Delta {
@@ -117,83 +113,54 @@ func (p *packer) series(s *metric.Series) {
 			for _, v := range s.Samples {
 				h.add(v)
 			}
-			p.add(Delta.distribution(s, h.point(p.span, Delta, at.attributes)))
+			p.add(Delta.distribution(s), h.appendPoint(p.bodies, p.span, Delta, at.attributes))
 		}
 	}
 }
 
-func (p *packer) add(m *metricspb.Metric) { p.metrics = append(p.metrics, m) }
+// level adds a point of a gauge: it has no begin.
+func (p *packer) level(s *metric.Series, suffix string, v float64, at place) {
+	p.add(gauge(s, suffix), appendNumber(p.bodies, v, s.Unit, span{end: p.span.end}, at.attributes))
+}
 
-// requests puts the metrics into as few requests as their limits allow.
+// add adds the point that bodies has more than p.bodies.
+func (p *packer) add(id identity, bodies []byte) {
+	p.points = append(p.points, point{id, bodies[len(p.bodies):]})
+	p.bodies = bodies
+}
+
+// requests puts the points into as few requests as their limits allow.
 func (p *packer) requests() (list []sink.Request) {
-	r := request{resource: p.resource, scope: &commonpb.InstrumentationScope{Name: scopeName, Version: p.o.Version}}
-	size := 0
-	flush := func(next int) {
-		if len(r.metrics) > 0 && (next == 0 || len(r.metrics) == maxPoints || size+next > maxBytes) {
+	r := request{resource: p.resource, scope: wire.AppendBytes(nil, scopeName, scope)}
+	if p.o.Version != "" {
+		r.scope = wire.AppendBytes(r.scope, scopeVersion, p.o.Version)
+	}
+	first, size := 0, 0
+	for i := range p.points {
+		next := p.points[i].size()
+		if i-first == maxPoints || i > first && size+next > maxBytes {
+			r.points = p.points[first:i]
 			list = append(list, r.encode())
-			r.metrics, size = nil, 0
+			first, size = i, 0
 		}
+		size += next
 	}
-	for _, m := range p.metrics {
-		n := proto.Size(m)
-		flush(n)
-		r.metrics = append(r.metrics, m)
-		size += n
+	if r.points = p.points[first:]; len(r.points) > 0 {
+		list = append(list, r.encode())
 	}
-	flush(0)
 	return list
-}
-
-// request is what one POST carries.
-type request struct {
-	resource *resourcepb.Resource
-	scope    *commonpb.InstrumentationScope
-	metrics  []*metricspb.Metric // of one point each
-}
-
-func (r *request) encode() sink.Request {
-	points := len(r.metrics)
-	// Strings are valid UTF-8, which is all that could be refused.
-	data, _ := proto.Marshal(&metricspb.MetricsData{ResourceMetrics: []*metricspb.ResourceMetrics{{
-		Resource: r.resource, ScopeMetrics: []*metricspb.ScopeMetrics{{Scope: r.scope, Metrics: join(r.metrics)}},
-	}}})
-	return sink.Request{Data: data, Points: points}
-}
-
-// decode reads what encode wrote.
-func decode(data []byte) (*request, error) {
-	var in metricspb.MetricsData
-	if err := proto.Unmarshal(data, &in); err != nil {
-		return nil, fmt.Errorf("read a spooled request: %w", err)
-	}
-	if len(in.ResourceMetrics) != 1 || len(in.ResourceMetrics[0].GetScopeMetrics()) != 1 {
-		return nil, errors.New("read a spooled request: it is not of one resource and one scope")
-	}
-	only := in.ResourceMetrics[0].ScopeMetrics[0]
-	r := &request{resource: in.ResourceMetrics[0].Resource, scope: only.GetScope()}
-	for _, m := range only.GetMetrics() {
-		list, err := apart(m)
-		if err != nil {
-			return nil, fmt.Errorf("read a spooled request: %w", err)
-		}
-		r.metrics = append(r.metrics, list...)
-	}
-	if len(r.metrics) == 0 {
-		return nil, errors.New("read a spooled request: it has no points")
-	}
-	return r, nil
 }
 
 // Split halves a request; it returns nil if there is only one point in it, or
 // none that can be read.
 func (s *Sink) Split(data []byte) []sink.Request {
 	r, err := decode(data)
-	if err != nil || len(r.metrics) < 2 {
+	if err != nil || len(r.points) < 2 {
 		return nil
 	}
-	half := len(r.metrics) / 2
+	half := len(r.points) / 2
 	first, second := *r, *r
-	first.metrics, second.metrics = r.metrics[:half], r.metrics[half:]
+	first.points, second.points = r.points[:half], r.points[half:]
 	return []sink.Request{first.encode(), second.encode()}
 }
 
@@ -205,10 +172,10 @@ func (s *Sink) Describe(data []byte) string {
 	}
 	const most = 3
 	var names []string
-	for _, m := range r.metrics[:min(most, len(r.metrics))] {
-		names = append(names, fmt.Sprintf("%.80q", m.Name))
+	for _, p := range r.points[:min(most, len(r.points))] {
+		names = append(names, fmt.Sprintf("%.80q", p.name))
 	}
-	if rest := len(r.metrics) - most; rest > 0 {
+	if rest := len(r.points) - most; rest > 0 {
 		names = append(names, fmt.Sprintf("%d more", rest))
 	}
 	return strings.Join(names, ", ")

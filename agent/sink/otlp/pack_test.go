@@ -99,7 +99,7 @@ func sums(t testing.TB, requests []sink.Request, name string) (total int64, poin
 			}
 			for _, p := range m.GetSum().DataPoints {
 				points++
-				if m.GetSum().AggregationTemporality == Delta.wire() {
+				if m.GetSum().AggregationTemporality == metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_DELTA {
 					total += p.GetAsInt()
 				} else {
 					highest[fmt.Sprint(p.Attributes, p.StartTimeUnixNano)] = p.GetAsInt()
@@ -270,6 +270,17 @@ func FuzzDecode(f *testing.F) {
 			if _, err := decode(half.Data); err != nil {
 				t.Error(err)
 			}
+		}
+		r, err := decode(data)
+		if err != nil {
+			return
+		}
+		again, err := decode(r.encode().Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(r, again, sameRequest); diff != "" {
+			t.Errorf("(-read +read again):\n%s", diff)
 		}
 	})
 }

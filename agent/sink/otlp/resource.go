@@ -3,9 +3,6 @@ package otlp
 import (
 	"strings"
 
-	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
-	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
-
 	"github.com/enawatch/enawatch/agent/metric"
 )
 
@@ -57,15 +54,15 @@ func onEC2(r *metric.Resource, word string) string {
 	return word
 }
 
-// resource returns the host that a window speaks of.
-func resource(r *metric.Resource, h Host) *resourcepb.Resource {
-	var out resourcepb.Resource
+// resource returns the host that a window speaks of, as a Resource.
+func resource(r *metric.Resource, h Host) (b []byte) {
 	for _, a := range resourceAttributes {
 		if v := a.value(r, &h); v != "" {
-			out.Attributes = append(out.Attributes, attribute(a.Name, v))
+			known := newAttribute(a.Name, v)
+			b = known.append(b, hostAttributes)
 		}
 	}
-	return &out
+	return b
 }
 
 // Attributes of points that speak of an interface.
@@ -75,24 +72,21 @@ const (
 )
 
 // attributes returns those of points of an interface, nil being the host.
-func attributes(r *metric.Resource, i *metric.Interface) (list []*commonpb.KeyValue) {
+func attributes(r *metric.Resource, i *metric.Interface) (list []attribute) {
 	if i != nil {
-		list = append(list, attribute(interfaceName, i.Name))
+		list = append(list, newAttribute(interfaceName, i.Name))
 		if i.ENI != "" {
-			list = append(list, attribute(interfaceENI, i.ENI))
+			list = append(list, newAttribute(interfaceENI, i.ENI))
 		}
 	}
 	for _, d := range r.Dimensions {
-		list = append(list, attribute(d.Name, d.Value))
+		list = append(list, newAttribute(d.Name, d.Value))
 	}
 	return list
 }
 
-// attribute returns a name and its value. Protobuf takes valid UTF-8 only.
-func attribute(name, value string) *commonpb.KeyValue {
+// newAttribute makes both texts valid UTF-8: protobuf takes no others.
+func newAttribute(name, value string) attribute {
 	const unknown = "\uFFFD"
-	return &commonpb.KeyValue{
-		Key:   strings.ToValidUTF8(name, unknown),
-		Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: strings.ToValidUTF8(value, unknown)}},
-	}
+	return attribute{strings.ToValidUTF8(name, unknown), strings.ToValidUTF8(value, unknown)}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/wire"
 )
 
 const (
@@ -28,6 +29,15 @@ const (
 	protobuf = "application/x-protobuf"
 	// maxAnswer is how much of an answer is read, in bytes.
 	maxAnswer = 64 << 10
+)
+
+// Fields of answers: google.rpc.Status, ExportMetricsServiceResponse and its
+// ExportMetricsPartialSuccess.
+const (
+	statusMessage   = 2
+	responsePartial = 1
+	partialRejected = 1
+	partialMessage  = 2
 )
 
 // receiver is where requests go.
@@ -197,8 +207,9 @@ func explain(answer *http.Response, body []byte) (code, message string, own bool
 	code, _, _ = strings.Cut(answer.Header.Get("X-Amzn-Errortype"), ":")
 	media, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
 	switch media {
-	case protobuf: // a google.rpc.Status
-		message, own = string(bytesOf(body, 2)), true
+	case protobuf:
+		_, text := lastField(body, statusMessage)
+		message, own = string(text), true
 	case "application/json":
 		var status struct{ Message string }
 		own = json.Unmarshal(body, &status) == nil && status.Message != ""
@@ -224,8 +235,10 @@ func (s *Sink) note(header http.Header, body []byte) {
 		_ = json.Unmarshal(body, &response) // what can't be read rejects nothing
 		rejected, message = response.PartialSuccess.RejectedDataPoints, response.PartialSuccess.ErrorMessage
 	} else {
-		partial := bytesOf(body, 1)
-		rejected, message = varintOf(partial, 1), string(bytesOf(partial, 2))
+		_, partial := lastField(body, responsePartial)
+		_, text := lastField(partial, partialMessage)
+		rejected, _ = lastField(partial, partialRejected)
+		message = string(text)
 	}
 	if rejected == 0 && message == "" {
 		return
@@ -265,40 +278,14 @@ func (p *persistence) again(data []byte) int {
 	return p.times
 }
 
-// bytesOf returns the last field of that number and of type bytes in a protobuf
-// message, nil without one.
-func bytesOf(message []byte, number protowire.Number) []byte {
-	var found []byte
-	fields(message, func(n protowire.Number, t protowire.Type, value []byte) {
-		if n == number && t == protowire.BytesType {
-			found, _ = protowire.ConsumeBytes(value)
+// lastField returns the last field of that number in a message, as wire.Fields gives
+// it, up to where the message can't be read.
+func lastField(message []byte, number protowire.Number) (n uint64, b []byte) {
+	_ = wire.Fields(message, func(at protowire.Number, value uint64, text []byte) error {
+		if at == number {
+			n, b = value, text
 		}
+		return nil
 	})
-	return found
-}
-
-// varintOf is bytesOf for numbers.
-func varintOf(message []byte, number protowire.Number) (found uint64) {
-	fields(message, func(n protowire.Number, t protowire.Type, value []byte) {
-		if n == number && t == protowire.VarintType {
-			found, _ = protowire.ConsumeVarint(value)
-		}
-	})
-	return found
-}
-
-// fields calls with each field of a message, up to the first that can't be read.
-func fields(message []byte, with func(protowire.Number, protowire.Type, []byte)) {
-	for len(message) > 0 {
-		number, kind, n := protowire.ConsumeTag(message)
-		if n < 0 {
-			return
-		}
-		message = message[n:]
-		if n = protowire.ConsumeFieldValue(number, kind, message); n < 0 {
-			return
-		}
-		with(number, kind, message[:n])
-		message = message[n:]
-	}
+	return n, b
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/wire"
 )
 
 // message is what one request carries.
@@ -55,14 +56,13 @@ const (
 func encode(at int64, list []*series) sink.Request {
 	symbols := map[string]uint64{"": 0}
 	var table, body []byte
-	table = appendBytes(table, v2Symbols, nil)
+	table = wire.AppendBytes(table, v2Symbols, "")
 	symbol := func(s string) uint64 {
 		n, ok := symbols[s]
 		if !ok {
 			n = uint64(len(symbols))
 			symbols[s] = n
-			table = protowire.AppendTag(table, v2Symbols, protowire.BytesType)
-			table = protowire.AppendString(table, s)
+			table = wire.AppendBytes(table, v2Symbols, s)
 		}
 		return n
 	}
@@ -72,33 +72,19 @@ func encode(at int64, list []*series) sink.Request {
 			refs = protowire.AppendVarint(refs, symbol(l.name))
 			refs = protowire.AppendVarint(refs, symbol(l.value))
 		}
-		meta = appendVarint(meta, v2MetaType, s.kind)
-		meta = appendVarint(meta, v2MetaHelp, symbol(s.help))
-		meta = appendVarint(meta, v2MetaUnit, symbol(s.unit))
-		one := appendBytes(nil, v2LabelRefs, refs)
-		one = appendBytes(one, v2Samples, sample(at, s.value))
-		one = appendBytes(one, v2Metadata, meta)
-		body = appendBytes(body, v2Series, one)
+		meta = wire.AppendVarint(meta, v2MetaType, s.kind)
+		meta = wire.AppendVarint(meta, v2MetaHelp, symbol(s.help))
+		meta = wire.AppendVarint(meta, v2MetaUnit, symbol(s.unit))
+		one := wire.AppendBytes(nil, v2LabelRefs, refs)
+		one = wire.AppendBytes(one, v2Samples, sample(at, s.value))
+		one = wire.AppendBytes(one, v2Metadata, meta)
+		body = wire.AppendBytes(body, v2Series, one)
 	}
 	return sink.Request{Data: snappy.Encode(nil, append(table, body...)), Points: len(list)}
 }
 
 func sample(at int64, value float64) []byte {
-	b := protowire.AppendTag(nil, sampleValue, protowire.Fixed64Type)
-	b = protowire.AppendFixed64(b, math.Float64bits(value))
-	return appendVarint(b, sampleTime, uint64(at))
-}
-
-func appendBytes(b []byte, field protowire.Number, value []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), value)
-}
-
-// appendVarint leaves out zeros, as proto3 does.
-func appendVarint(b []byte, field protowire.Number, value uint64) []byte {
-	if value == 0 {
-		return b
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), value)
+	return wire.AppendVarint(wire.AppendDouble(nil, sampleValue, value), sampleTime, uint64(at))
 }
 
 // describeEvery is how often the metadata of a family are sent by remote write
@@ -113,20 +99,20 @@ func (m *message) v1(describe func(family string) bool) []byte {
 		var one []byte
 		for _, l := range s.labels {
 			var pair []byte
-			pair = appendBytes(pair, v1LabelName, []byte(l.name))
-			pair = appendBytes(pair, v1LabelValue, []byte(l.value))
-			one = appendBytes(one, v1Labels, pair)
+			pair = wire.AppendBytes(pair, v1LabelName, l.name)
+			pair = wire.AppendBytes(pair, v1LabelValue, l.value)
+			one = wire.AppendBytes(one, v1Labels, pair)
 		}
-		one = appendBytes(one, v1Samples, sample(m.at, s.value))
-		body = appendBytes(body, v1Series, one)
+		one = wire.AppendBytes(one, v1Samples, sample(m.at, s.value))
+		body = wire.AppendBytes(body, v1Series, one)
 		if name := s.name(); describe(name) {
-			family := appendVarint(nil, v1MetaType, s.kind)
-			family = appendBytes(family, v1MetaFamily, []byte(name))
-			family = appendBytes(family, v1MetaHelp, []byte(s.help))
+			family := wire.AppendVarint(nil, v1MetaType, s.kind)
+			family = wire.AppendBytes(family, v1MetaFamily, name)
+			family = wire.AppendBytes(family, v1MetaHelp, s.help)
 			if s.unit != "" {
-				family = appendBytes(family, v1MetaUnit, []byte(s.unit))
+				family = wire.AppendBytes(family, v1MetaUnit, s.unit)
 			}
-			meta = appendBytes(meta, v1Metadata, family)
+			meta = wire.AppendBytes(meta, v1Metadata, family)
 		}
 	}
 	return snappy.Encode(nil, append(body, meta...))
@@ -145,45 +131,13 @@ func decode(data []byte) (*message, error) {
 		return nil, fmt.Errorf("%w: %w", errForeign, err)
 	}
 	d := decoder{}
-	if err := fields(plain, d.request); err != nil {
+	if err := wire.Fields(plain, d.request); err != nil {
 		return nil, fmt.Errorf("%w: %w", errForeign, err)
 	}
 	if len(d.m.series) == 0 {
 		return nil, fmt.Errorf("%w: there is no series in it", errForeign)
 	}
 	return &d.m, nil
-}
-
-// fields calls visit for every field of a message: n has the value of a number,
-// b that of anything longer.
-func fields(b []byte, visit func(field protowire.Number, n uint64, b []byte) error) error {
-	for len(b) > 0 {
-		field, kind, size := protowire.ConsumeTag(b)
-		if size < 0 {
-			return protowire.ParseError(size)
-		}
-		b = b[size:]
-		var n uint64
-		var value []byte
-		switch kind {
-		case protowire.VarintType:
-			n, size = protowire.ConsumeVarint(b)
-		case protowire.Fixed64Type:
-			n, size = protowire.ConsumeFixed64(b)
-		case protowire.BytesType:
-			value, size = protowire.ConsumeBytes(b)
-		default:
-			return errors.New("a field is of no type that is written here")
-		}
-		if size < 0 {
-			return protowire.ParseError(size)
-		}
-		b = b[size:]
-		if err := visit(field, n, value); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // decoder reads one message. Symbols come before what refers to them.
@@ -201,7 +155,7 @@ func (d *decoder) request(field protowire.Number, _ uint64, b []byte) error {
 		d.symbols = append(d.symbols, string(b))
 	case v2Series:
 		s := &series{}
-		if err := fields(b, func(field protowire.Number, _ uint64, b []byte) error { return d.one(s, field, b) }); err != nil {
+		if err := wire.Fields(b, func(field protowire.Number, _ uint64, b []byte) error { return d.one(s, field, b) }); err != nil {
 			return err
 		}
 		if s.name() == "" {
@@ -217,7 +171,7 @@ func (d *decoder) one(s *series, field protowire.Number, b []byte) error {
 	case v2LabelRefs:
 		return d.labels(s, b)
 	case v2Samples:
-		return fields(b, func(field protowire.Number, n uint64, _ []byte) error {
+		return wire.Fields(b, func(field protowire.Number, n uint64, _ []byte) error {
 			switch field {
 			case sampleValue:
 				s.value = math.Float64frombits(n)
@@ -227,7 +181,7 @@ func (d *decoder) one(s *series, field protowire.Number, b []byte) error {
 			return nil
 		})
 	case v2Metadata:
-		return fields(b, func(field protowire.Number, n uint64, _ []byte) (err error) {
+		return wire.Fields(b, func(field protowire.Number, n uint64, _ []byte) (err error) {
 			switch field {
 			case v2MetaType:
 				s.kind = n
