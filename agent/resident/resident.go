@@ -37,11 +37,19 @@ func limit(getenv func(string) string) {
 // MiB.
 func GiveBack() error {
 	debug.FreeOSMemory()
-	smaps, err := os.ReadFile("/proc/self/smaps")
+	return dropAll("smaps", clean) // in which the kernel counts every page
+}
+
+// giveBackShared returns the pages of the state file alone, which costs little.
+func giveBackShared() error { return dropAll("maps", shared) }
+
+// dropAll drops the mappings that choose finds in a file of /proc/self.
+func dropAll(name string, choose func(string) []span) error {
+	text, err := os.ReadFile("/proc/self/" + name)
 	if err != nil {
 		return fmt.Errorf("give back memory: %w", err)
 	}
-	for _, s := range clean(string(smaps)) {
+	for _, s := range choose(string(text)) {
 		if err := drop(s.from, s.to); err != nil {
 			return fmt.Errorf("give back memory: madvise: %w", err)
 		}
@@ -71,6 +79,16 @@ func clean(smaps string) (list []span) {
 	return list
 }
 
+// shared lists the mappings of files that no process can have pages of its own of.
+func shared(maps string) (list []span) {
+	for mapping := range strings.Lines(maps) {
+		if s, ok := file(mapping); ok && strings.HasSuffix(strings.Fields(mapping)[1], "s") {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
 // file returns the addresses of a mapping if it is of a file, not to be written to.
 func file(mapping string) (s span, ok bool) {
 	fields := strings.Fields(mapping)
@@ -83,25 +101,27 @@ func file(mapping string) (s span, ok bool) {
 
 // Memory is given back when work is done, calm after it, as what belongs together
 // ends together: for the first time after the start, then after the first delivery,
-// since each brings along code that it does not need again, and then seldom. Done
-// every minute it took a third of the processor time of the agent.
+// since each brings along code that is not needed again, and then seldom. Done every
+// minute it took a third of the agent's processor time. What a delivery reads of a
+// full state file is megabytes, and given back after pause.
 const (
-	calm       = time.Second
-	firstPause = 50 * time.Second
-	pause      = 10 * time.Minute
+	calm   = time.Second
+	pause  = 50 * time.Second
+	seldom = 10 * time.Minute
 )
 
-// Keeper calls GiveBack when work is done, not too often, and from the first time
-// on keeps the runtime small. The zero Keeper is ready.
+// Keeper gives memory back when work is done, not too often, and from the first
+// time on keeps the runtime small. The zero Keeper is ready.
 type Keeper struct {
 	mu      sync.Mutex
 	pending bool
 	limited sync.Once
-	last    time.Time
+	last    time.Time // of any time
+	all     time.Time // of the last time that everything was given back
 	times   int
 	// Report is told what went wrong, once.
 	Report func(error)
-	give   func() error // GiveBack if nil
+	give   func(all bool) error // GiveBack and giveBackShared if nil
 }
 
 // Done says that some work is done, which may have left garbage.
@@ -112,24 +132,31 @@ func (k *Keeper) Done() {
 		return
 	}
 	k.pending = true
-	rest := pause
-	if k.times < 2 {
-		rest = firstPause
-	}
-	time.AfterFunc(max(calm, rest-time.Since(k.last)), k.giveBack)
+	time.AfterFunc(max(calm, pause-time.Since(k.last)), k.giveBack)
 }
 
 func (k *Keeper) giveBack() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.pending, k.last, k.times = false, time.Now(), k.times+1
+	all := k.times <= 2 || time.Since(k.all) >= seldom
+	if all {
+		k.all = k.last
+	}
 	k.limited.Do(func() { limit(os.Getenv) })
 	give := k.give
 	if give == nil {
-		give = GiveBack
+		give = giveBack
 	}
-	if err := give(); err != nil && k.Report != nil {
+	if err := give(all); err != nil && k.Report != nil {
 		k.Report(err)
 		k.Report = nil
 	}
+}
+
+func giveBack(all bool) error {
+	if all {
+		return GiveBack()
+	}
+	return giveBackShared()
 }

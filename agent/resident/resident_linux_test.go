@@ -91,16 +91,24 @@ Anonymous:             0 kB
 	if diff := cmp.Diff(want, clean(smaps), cmp.AllowUnexported(span{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(want[2:], shared(smaps), cmp.AllowUnexported(span{})); diff != "" {
+		t.Errorf("shared (-want +got):\n%s", diff)
+	}
 }
 
 // TestKeeper works without a break for half an hour, rests, then works once.
 func TestKeeper(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		var at []time.Duration
-		reports := 0
+		var at []time.Duration // of everything
+		times, reports := 0, 0
 		k := Keeper{
-			give:   func() error { at = append(at, time.Since(began)); return errors.New("no /proc") },
+			give: func(all bool) error {
+				if times++; all {
+					at = append(at, time.Since(began))
+				}
+				return errors.New("no /proc")
+			},
 			Report: func(error) { reports++ },
 		}
 		for range 30 * 60 {
@@ -112,14 +120,17 @@ func TestKeeper(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		// Work is done every second, so that each time comes up to one later.
-		want := []time.Duration{calm, calm + firstPause}
-		for range 3 {
-			want = append(want, want[len(want)-1]+pause)
+		want := []time.Duration{calm, calm + pause}
+		for range 2 {
+			want = append(want, want[len(want)-1]+seldom)
 		}
 		want = append(want, 90*time.Minute+calm)
-		late := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() <= 5*time.Second })
+		late := cmp.Comparer(func(a, b time.Duration) bool { return (a - b).Abs() <= max(2*time.Second, a/20) })
 		if diff := cmp.Diff(want, at, late); diff != "" {
 			t.Errorf("given back at (-want +got):\n%s", diff)
+		}
+		if n := int(30*time.Minute/pause) + 1; times < n-1 || times > n+1 {
+			t.Errorf("something given back %d times, want about %d", times, n)
 		}
 		if reports != 1 {
 			t.Errorf("%d reports of one fault", reports)
