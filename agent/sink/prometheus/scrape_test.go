@@ -131,10 +131,34 @@ func TestScrapeAllocates(t *testing.T) {
 	}
 }
 
-// TestEmptyHelp writes a family that has nothing but a name.
-func TestEmptyHelp(t *testing.T) {
-	s := &metric.Snapshot{Self: []metric.SelfMetric{{Name: "x", Kind: metric.Gauge}}}
-	if page := scrapeSnapshot(t, s, acceptText); !strings.Contains(page, "# HELP x \n# TYPE x gauge\nx 0\n") {
-		t.Error(page)
+// TestLargePage reads a page back that is written in several pieces.
+func TestLargePage(t *testing.T) {
+	page := scrapeSnapshot(t, largeSnapshot(), acceptText, "node_exporter")
+	if len(page) < 3*pieceBytes {
+		t.Fatalf("the page has %d bytes", len(page))
+	}
+	families := parseText(t, page)
+	series := 0
+	for _, f := range families {
+		series += len(f.Metric)
+	}
+	// Four interfaces with 400 stats, a driver and a verdict; the build and the host.
+	if want := 4*402 + 2; series != want || len(families) != 404 {
+		t.Errorf("%d series of %d families, want %d of 404", series, len(families), want)
+	}
+}
+
+// TestHelp writes help of each kind in both formats.
+func TestHelp(t *testing.T) {
+	for help, want := range map[string][2]string{
+		"":               {"", ""},
+		"a \"b\" \\c\nd": {`a "b" \\c\nd`, `a \"b\" \\c\nd`},
+	} {
+		s := &metric.Snapshot{Self: []metric.SelfMetric{{Name: "x", Help: help, Kind: metric.Gauge}}}
+		for i, accept := range []string{acceptText, acceptOpenMetrics} {
+			if page := scrapeSnapshot(t, s, accept); !strings.Contains(page, "# HELP x "+want[i]+"\n# TYPE x gauge\nx 0") {
+				t.Error(page)
+			}
+		}
 	}
 }
