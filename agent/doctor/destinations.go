@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/enawatch/enawatch/agent/sink"
@@ -211,14 +212,37 @@ func clock(probes []awsclient.Probe, callers []*awsclient.Caller) []Check {
 	return []Check{fine("clock", "within %s of that of %s", max(span(worst.Abs()), "1s"), of)}
 }
 
-// Listener checks whether something listens where EMF goes on this host, by TCP
-// or at a unix socket.
+// Listener checks whether something listens where EMF goes on this host, by TCP,
+// by UDP or at a unix socket. By UDP it sends a datagram with nothing in it, which
+// this host's kernel refuses if nobody listens.
 func Listener(ctx context.Context, network, address string) []Check {
 	const name = "endpoint emf"
 	conn, err := (&net.Dialer{Timeout: 3 * time.Second}).DialContext(ctx, network, address)
+	if err == nil {
+		defer conn.Close()
+		if network == "udp" {
+			err = refused(conn, address)
+		}
+	}
 	if err != nil {
 		return []Check{{name, Failed, err.Error(), "start the CloudWatch agent or Fluent Bit, with a listener there (docs/emf.md)"}}
 	}
-	conn.Close()
+	if network == "udp" {
+		return []Check{fine(name, "nothing refuses what is sent to %s; by UDP nobody says more", address)}
+	}
 	return []Check{fine(name, "something listens at %s", address)}
+}
+
+// refused sends nothing by UDP, and returns an error if it was refused: nil if
+// nobody says so in half a second.
+func refused(conn net.Conn, address string) error {
+	_, err := conn.Write(nil)
+	if err == nil {
+		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		_, err = conn.Read(make([]byte, 1))
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("udp %s: %w", address, syscall.ECONNREFUSED)
+	}
+	return nil
 }

@@ -35,7 +35,7 @@ func (s *Source) Writer() *Writer { return &Writer{source: s} }
 const (
 	// settled is how long what is known of the host and its sinks is taken for
 	// right, unless something happens.
-	settled = 5 * time.Second
+	settled = 15 * time.Second
 	// keepRoom is how much memory a Writer keeps from one document for the next, in
 	// bytes: a second of sixteen interfaces takes less.
 	keepRoom = 4 << 10

@@ -67,7 +67,7 @@ func (e *examination) emf(ctx context.Context, who *whoami) ([]doctor.Destinatio
 		return nil, nil, err
 	}
 	switch output.Scheme {
-	case emf.SchemeTCP, emf.SchemeUnix:
+	case emf.SchemeTCP, emf.SchemeUDP, emf.SchemeUnix:
 		return nil, doctor.Listener(ctx, string(output.Scheme), output.Address), nil
 	case emf.SchemeFile:
 		dir := filepath.Dir(output.Address)

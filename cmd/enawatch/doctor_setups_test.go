@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -210,6 +211,16 @@ func TestDoctorOnSetups(t *testing.T) {
 		},
 		"collector-absent": func(s *patient) { s.sinks = `otlp: {endpoint: "http://` + s.closed("collector.test") + `"}` },
 		"emf-no-listener":  func(s *patient) { s.sinks = `emf: {output: "tcp://` + s.closed("listener.test") + `"}` },
+		"emf-udp-no-listener": func(s *patient) { s.sinks = `emf: {output: "udp://` + s.closed("listener.test") + `"}` },
+		"emf-udp": func(s *patient) {
+			l, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.t.Cleanup(func() { l.Close() })
+			s.names = append(s.names, l.LocalAddr().String(), "listener.test")
+			s.sinks = `emf: {output: "udp://` + l.LocalAddr().String() + `"}`
+		},
 		"emf-no-directory": func(s *patient) { s.sinks = `emf: {output: "file:///nonexistent/emf.jsonl"}` },
 
 		"alarms-tell-nobody": func(s *patient) {
@@ -223,6 +234,14 @@ func TestDoctorOnSetups(t *testing.T) {
 		},
 		"alarms-wrong-dimensions": func(s *patient) {
 			s.alarm("enawatch-"+thisInstance+"-pps-exceeded", "ENA", "pps_throttled_seconds", map[string]string{"InstanceId": thisInstance, "env": "prod"})
+		},
+		"alarms-many": func(s *patient) { // the one that is wrong is on the second page
+			for n := range 105 {
+				s.aws.SetSkew(time.Duration(n) * time.Second) // as three a second is what CloudWatch takes
+				s.alarm(fmt.Sprintf("enawatch-%s-a%03d", thisInstance, n), "ENA", "pps_throttled_seconds", mine)
+			}
+			s.alarm("enawatch-"+thisInstance+"-z", "ENA", "pps_allowance_exceed", mine)
+			s.aws.SetSkew(0)
 		},
 		"alarms-unread": func(s *patient) { s.denies("cloudwatch", "DescribeAlarms") },
 

@@ -49,6 +49,8 @@ func (p *process) prepare(ctx context.Context, cfg *config.Config, old *setup) (
 	s.history = live.New(s.span, cfg.SampleInterval, time.Now)
 	if old != nil && old.span == s.span && old.cfg.SampleInterval == cfg.SampleInterval {
 		s.history = old.history
+	} else {
+		remember(s.history, p.kernel)
 	}
 	s.handler = s.history.Log(s.handler)
 	if old == nil {

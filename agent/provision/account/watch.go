@@ -26,37 +26,52 @@ type WatchedMetric struct {
 	Dimensions      map[string]string
 }
 
+// maxPages bounds how many answers Watches asks for, of pageSize alarms each.
+const maxPages = 10
+
 // Watches lists the alarms of an instance in a set, or, if there are none, those
-// of the set, a hundred at most, in two calls.
+// of the set: a thousand at most.
 func (a *Account) Watches(ctx context.Context, set, instance string) ([]Watch, error) {
 	var list []Watch
 	for _, prefix := range []string{set + "-" + instance + "-", set + "-"} {
 		if instance == "" && prefix == set+"--" {
 			continue
 		}
-		var out *cloudwatch.DescribeAlarmsOutput
-		err := a.call(ctx, "DescribeAlarms", func(http awsclient.HTTPClient) (err error) {
-			out, err = a.cloudwatch.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{
-				AlarmNamePrefix: &prefix, MaxRecords: aws.Int32(pageSize), AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm},
-			}, through(http))
-			return err
-		})
-		if err != nil {
-			return nil, err
+		in := &cloudwatch.DescribeAlarmsInput{
+			AlarmNamePrefix: &prefix, MaxRecords: aws.Int32(pageSize), AlarmTypes: []types.AlarmType{types.AlarmTypeMetricAlarm, types.AlarmTypeCompositeAlarm},
 		}
-		for i := range out.MetricAlarms {
-			m := &out.MetricAlarms[i]
-			list = append(list, Watch{aws.ToString(m.AlarmName), string(m.StateValue), len(m.AlarmActions) > 0, metricsOf(m)})
-		}
-		for i := range out.CompositeAlarms {
-			c := &out.CompositeAlarms[i]
-			list = append(list, Watch{Alarm: aws.ToString(c.AlarmName), State: string(c.StateValue), Acts: len(c.AlarmActions) > 0})
+		for range maxPages {
+			var out *cloudwatch.DescribeAlarmsOutput
+			err := a.call(ctx, "DescribeAlarms", func(http awsclient.HTTPClient) (err error) {
+				out, err = a.cloudwatch.DescribeAlarms(ctx, in, through(http))
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, watchesOf(out)...)
+			if in.NextToken = out.NextToken; in.NextToken == nil {
+				break
+			}
 		}
 		if len(list) > 0 {
 			break
 		}
 	}
 	return list, nil
+}
+
+// watchesOf lists the alarms of one answer.
+func watchesOf(out *cloudwatch.DescribeAlarmsOutput) (list []Watch) {
+	for i := range out.MetricAlarms {
+		m := &out.MetricAlarms[i]
+		list = append(list, Watch{aws.ToString(m.AlarmName), string(m.StateValue), len(m.AlarmActions) > 0, metricsOf(m)})
+	}
+	for i := range out.CompositeAlarms {
+		c := &out.CompositeAlarms[i]
+		list = append(list, Watch{Alarm: aws.ToString(c.AlarmName), State: string(c.StateValue), Acts: len(c.AlarmActions) > 0})
+	}
+	return list
 }
 
 // schema finds the namespace of a Metrics Insights query.

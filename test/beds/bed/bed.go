@@ -64,6 +64,13 @@ func Build(t testing.TB, pkg string) string {
 	return static(t, pkg, "build", "-trimpath")
 }
 
+// BuildFootprint builds enawatch as it is shipped, but for the tag footprint: it
+// can begin with a past (see cmd/enawatch/kernel_footprint.go).
+func BuildFootprint(t testing.TB) string {
+	t.Helper()
+	return static(t, "./cmd/enawatch", "build", "-trimpath", "-tags", "nethttpomithttp2,footprint", "-ldflags", "-s -w")
+}
+
 // BuildTest builds the tests of the named package as a static binary and returns
 // its path.
 func BuildTest(t testing.TB, pkg string) string {

@@ -97,7 +97,6 @@ func (b *tab) until(expression string) {
 
 func TestLivePage(t *testing.T) {
 	a := startAgent(t, scenarioFile(t))
-	alone := startAgent(t, scenarioFile(t)) // the same without a browser
 	b := open(t, a.url)
 	b.until(`document.getElementById("link").textContent === "live"`)
 	b.until(`document.querySelectorAll("#charts .card canvas").length === 6`)
@@ -162,11 +161,6 @@ func TestLivePage(t *testing.T) {
 
 	if *update {
 		b.screenshots(t)
-	}
-	if more := a.memory(t) - alone.memory(t); more > 3<<10 {
-		t.Errorf("an agent with a browser attached takes %d KiB more than one without, want 3 MiB at most", more)
-	} else {
-		t.Logf("with a browser attached: %d KiB more, %d KiB together", more, a.memory(t))
 	}
 	b.check(t)
 }

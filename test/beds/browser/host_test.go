@@ -57,12 +57,28 @@ type agent struct {
 func startAgent(t *testing.T, scenario string, more ...string) *agent {
 	t.Helper()
 	a := &agent{binary: bed.Build(t, "./cmd/enawatch"), state: t.TempDir()}
+	a.start(t, scenario, append([]string{"--publish-interval=5s", "--sinks.prometheus.listen=127.0.0.1:9109"}, more...)...)
+	a.url = "http://" + forward(t, a.pid, "127.0.0.1:9109")
+	poll(t, "the agent answers", func() bool {
+		resp, err := http.Get(a.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return a
+}
+
+// start runs the agent under the rig.
+func (a *agent) start(t *testing.T, scenario string, more ...string) {
+	t.Helper()
 	config := filepath.Join(t.TempDir(), "enawatch.yaml")
-	if err := os.WriteFile(config, []byte("sinks: {emf: {output: \"file://"+filepath.Join(a.state, "emf.jsonl")+"\"}, prometheus: {listen: \"127.0.0.1:9109\"}}\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("sinks: {emf: {output: \"file://"+filepath.Join(a.state, "emf.jsonl")+"\"}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	rig := exec.Command(bed.Build(t, "./test/enasim"), append([]string{"--scenario", scenario, "--", a.binary, "run", "--config", config,
-		"--identity.mode=static", "--identity.instance-id=i-0123456789abcdef0", "--state-dir", a.state, "--publish-interval=5s"}, more...)...)
+		"--identity.mode=static", "--identity.instance-id=i-0123456789abcdef0", "--state-dir", a.state}, more...)...)
 	rig.Env = append(os.Environ(), "AWS_EC2_METADATA_DISABLED=true")
 	var log bytes.Buffer
 	rig.Stderr = &log
@@ -76,16 +92,6 @@ func startAgent(t *testing.T, scenario string, more ...string) *agent {
 		}
 	})
 	poll(t, "the rig runs the agent", func() bool { a.pid = childOf(rig.Process.Pid, a.binary); return a.pid != 0 })
-	a.url = "http://" + forward(t, a.pid, "127.0.0.1:9109")
-	poll(t, "the agent answers", func() bool {
-		resp, err := http.Get(a.url + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-	return a
 }
 
 // childOf returns the process that a parent runs of a program, or 0.
@@ -180,34 +186,6 @@ func poll(t *testing.T, what string, done func() bool) {
 			t.Fatalf("%s: not within a minute", what)
 		}
 	}
-}
-
-// memory returns the resident memory of the agent, in KiB, without what the kernel
-// has in its cache of the state file, which grows with or without a browser.
-func (a *agent) memory(t *testing.T) (kib int) {
-	t.Helper()
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", a.pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	counts := false
-	for line := range strings.Lines(string(maps)) {
-		fields := strings.Fields(line)
-		if !strings.HasSuffix(fields[0], ":") {
-			counts = !strings.HasSuffix(line, "/enawatch.db\n")
-		}
-		if fields[0] == "Rss:" && counts {
-			n, err := strconv.Atoi(fields[1])
-			if err != nil {
-				t.Fatal(err)
-			}
-			kib += n
-		}
-	}
-	if kib == 0 {
-		t.Fatal("the agent has no memory")
-	}
-	return kib
 }
 
 func scenarioFile(t *testing.T) string {
