@@ -209,8 +209,8 @@ func TestDoctorOnSetups(t *testing.T) {
 		"receiver-password": func(s *patient) {
 			s.sinks = "remote_write: {auth: basic, username: me, password: hunter2hunter2, url: " + s.receiver(2) + "/secret}"
 		},
-		"collector-absent": func(s *patient) { s.sinks = `otlp: {endpoint: "http://` + s.closed("collector.test") + `"}` },
-		"emf-no-listener":  func(s *patient) { s.sinks = `emf: {output: "tcp://` + s.closed("listener.test") + `"}` },
+		"collector-absent":    func(s *patient) { s.sinks = `otlp: {endpoint: "http://` + s.closed("collector.test") + `"}` },
+		"emf-no-listener":     func(s *patient) { s.sinks = `emf: {output: "tcp://` + s.closed("listener.test") + `"}` },
 		"emf-udp-no-listener": func(s *patient) { s.sinks = `emf: {output: "udp://` + s.closed("listener.test") + `"}` },
 		"emf-udp": func(s *patient) {
 			l, err := net.ListenPacket("udp", "127.0.0.1:0")
