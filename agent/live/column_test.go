@@ -166,3 +166,21 @@ func TestWorst(t *testing.T) {
 	second(2, 70)
 	check("and again", 2, n, 60, n-1)
 }
+
+// What End adds to the newest second can make it no longer the worst.
+func TestWorstAfterEnd(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	for _, room := range []uint64{40, 30} {
+		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: room}))
+		end()
+	}
+	if a := allowance(t, source(h).Document(9).Interfaces[0], available); a.Worst != 30 {
+		t.Fatalf("the least is %d", a.Worst)
+	}
+	r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: 50}))
+	h.End(start)
+	if a := allowance(t, source(h).Document(9).Interfaces[0], available); a.Worst != 40 || a.WorstAt != start.Unix()+1 {
+		t.Errorf("the least is %d at %d, want 40 in the first second", a.Worst, a.WorstAt)
+	}
+}

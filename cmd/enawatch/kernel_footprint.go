@@ -73,7 +73,8 @@ func (k *vethKernel) Stats(name string, want int, b *ena.Buffer) (int, error) {
 }
 
 // remember fills a history as half an hour does in which every interface exceeds
-// every allowance in every second, if FOOTPRINT_PAST is set.
+// every allowance in one second of four and the connections left change in each, if
+// FOOTPRINT_PAST is set.
 func remember(h *live.History, k ena.Kernel) {
 	if os.Getenv("FOOTPRINT_PAST") == "" {
 		return
@@ -89,8 +90,10 @@ func remember(h *live.History, k ena.Kernel) {
 		for at, r := range rows {
 			result := &delta.Result{}
 			for _, s := range live.Tracked {
-				result.Values[s] = random.Uint64N(1 << (1 + random.Uint64N(18)))
 				result.Counted.Add(s)
+				if !s.Exceeded() || random.IntN(4) == 0 {
+					result.Values[s] = random.Uint64N(1 << (1 + random.Uint64N(18)))
+				}
 			}
 			r.Observe(interfaces[at], ena.Valid, "", result)
 		}

@@ -17,8 +17,9 @@ import (
 )
 
 // The page adds less than 3 MiB to the agent's resident memory: the listener on,
-// half an hour in which each of sixteen interfaces exceeded every allowance in every
-// second, and a browser attached, against the same agent with the listener off.
+// half an hour in which each of sixteen interfaces exceeded every allowance in one
+// second of four, and a browser attached, against the same agent with the listener
+// off.
 func TestMemory(t *testing.T) {
 	const limit, seconds = 3 << 10, 40 // KiB
 	t.Setenv("FOOTPRINT_PAST", "1")
