@@ -28,7 +28,8 @@ func TestWhoseEntriesTheyAre(t *testing.T) {
 		{"10.0.0.5", "10.0.3.9", "10.0.3.9", 6, 443, 3},         // this host goes out
 		{"10.0.8.1", "10.0.0.5", "10.0.0.5", 6, 22, 2},          // and somebody comes to it
 		{"10.0.8.2", "10.0.0.5", "10.0.0.5", 6, 22, 1},
-		{"10.9.9.9", "10.0.3.9", "10.0.3.9", 1, 0, 1}, // of a pod that nobody knows
+		{"10.0.7.7", "172.20.0.50", "10.0.0.5", 6, 443, 1}, // by a Service, too
+		{"10.9.9.9", "10.0.3.9", "10.0.3.9", 1, 0, 1},      // of a pod that nobody knows
 	} {
 		for i := range e.times {
 			c.add(&entry{addr(e.source), addr(e.destination), addr(e.answerer), e.protocol, e.port, i > 0})
@@ -42,7 +43,7 @@ func TestWhoseEntriesTheyAre(t *testing.T) {
 			{Name: "this host at tcp port 22", Entries: 3, Unreplied: 2},
 			{Name: "this host to tcp 10.0.3.9:443", Entries: 3, Unreplied: 1},
 		},
-		Others: 1, Seen: 25,
+		Others: 2, Seen: 26,
 	}, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

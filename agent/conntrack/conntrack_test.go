@@ -169,3 +169,21 @@ func TestTicksAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations a tick, want 0", n)
 	}
 }
+
+// A table whose size can't be read any more is not known.
+func TestTableWithoutItsSize(t *testing.T) {
+	dir := sysctlsOf(t, "", 7, 100)
+	table := newTable(dir)
+	if err := table.open(); err != nil {
+		t.Fatal(err)
+	}
+	if entries, size, ok := table.read(); entries != 7 || size != 100 || !ok {
+		t.Errorf("%d of %d, %t; want 7 of 100", entries, size, ok)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "nf_conntrack_max"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := table.read(); ok || table.ok() {
+		t.Error("it is read without its size")
+	}
+}

@@ -128,3 +128,43 @@ func TestReadPartOfTheDay(t *testing.T) {
 		t.Errorf("quiet (-want +got)\n%s", diff)
 	}
 }
+
+// Both ends of the time that is asked for are in it.
+func TestReadIncludesBothEnds(t *testing.T) {
+	windows := []*Window{of(0, 0, 1, "ens5", "v", 1), of(t0+100, 0, 101, "ens5", "v", 2), of(t0+200, 0, 201, "ens5", "v", 3)}
+	got, err := Read(state(t, t0+400, windows), time.Unix(t0+101, 0), time.Unix(t0+201, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int64{t0 + 101, t0 + 201}, got.Times); diff != "" {
+		t.Errorf("times (-want +got)\n%s", diff)
+	}
+}
+
+// A second's count that does not fit is the most that does, not a missing value; of
+// a gauge the worst is the least; and pods are those that were known at most.
+func TestReadJoinsInterfaces(t *testing.T) {
+	first := of(0, 0, 1, "ens5", "vv", 0, live.NoValue-2)
+	rest := of(t0+2, 0, 2, "ens5", "v", 5)
+	for n, w := range []*Window{first, rest} {
+		w.Interfaces[0].Pods = []string{"shop/cart", "shop/clock"}[:2-n]
+		w.Interfaces[0].Allowances = append(w.Interfaces[0].Allowances, live.Allowance{Name: "conntrack_allowance_available", Values: live.Values{500, 90}[n:]})
+	}
+	second := of(t0+2, 0, 3, "ens5", "v", 1)
+	second.Interfaces[0].Pods = []string{"shop/cart"}
+	second.Interfaces[0].Allowances = append(second.Interfaces[0].Allowances, live.Allowance{Name: "conntrack_allowance_available", Values: live.Values{300}})
+	got, err := Read(state(t, t0+3, []*Window{first, rest, second}), time.Unix(0, 0), time.Unix(math.MaxInt32, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := got.Interfaces[0]
+	if diff := cmp.Diff(live.Values{0, live.NoValue - 1, 1}, i.Allowances[0].Values); diff != "" {
+		t.Errorf("counts (-want +got)\n%s", diff)
+	}
+	if a := i.Allowances[1]; a.Worst != 90 || a.WorstAt != t0+2 {
+		t.Errorf("the gauge's worst is %d at %d, want 90 at %d", a.Worst, a.WorstAt, t0+2)
+	}
+	if len(i.Pods) != 2 {
+		t.Errorf("pods %v, want both", i.Pods)
+	}
+}

@@ -26,6 +26,9 @@ func TestNames(t *testing.T) {
 		{"", "", "unknown"},
 	} {
 		n := nameOf(tt.cgroup)
+		if n.Unit != "" && (n.PodUID != "" || n.ContainerID != "") {
+			t.Errorf("%s: a container's scope, %s, is no unit", tt.cgroup, n.Unit)
+		}
 		n.Process = tt.process
 		n.fill(pods, containers)
 		if got := n.String(); got != tt.want {

@@ -77,6 +77,18 @@ func TestUnansweredAreGivenUpAfterFiveSeconds(t *testing.T) {
 	}
 }
 
+// What was sent before the first reading has its peak in it.
+func TestPeakBeforeTheFirstReading(t *testing.T) {
+	var k kernel
+	var p port
+	const start = 1000 * time.Second
+	k.send(start-300*time.Millisecond, 50)
+	p.counts = k.v
+	if p.advance(start); p.use.Peak != 50 || p.use.Packets[DNS] != 50 {
+		t.Errorf("%d packets, peak %d; want 50, 50", p.use.Packets[DNS], p.use.Peak)
+	}
+}
+
 // After a pause that is longer than what the kernel keeps, sums are still right.
 func TestLongPause(t *testing.T) {
 	var k kernel
@@ -112,11 +124,40 @@ func TestOthersAreCounted(t *testing.T) {
 	if want := uint64(n*(n+1)/2 + 7); len(top) != 1 || sum+others.Total() != want {
 		t.Errorf("%d senders with %d and others %d, want all of %d: those without a name are one", len(top), sum, others.Total(), want)
 	}
+	for range crowdedTicks {
+		table.begin()
+	}
+	if table.forget(func(programsSenderKey) {}); len(table.sources) != 1 {
+		t.Errorf("%d entries stay where there is little room, want the others' own", len(table.sources))
+	}
 	for range idleTicks {
 		table.begin()
 	}
 	table.forget(func(programsSenderKey) {})
 	if len(table.senders) != 0 || len(table.sources) != 1 {
 		t.Errorf("%d senders and %d entries stay of those who are idle, want 0 and the others' own", len(table.senders), len(table.sources))
+	}
+}
+
+// The processes of a unit or pod are one sender, of no process.
+func TestProcessesOfAUnitAreOne(t *testing.T) {
+	table := newSenderTable()
+	table.begin()
+	for process, comm := range []string{"dig", "curl"} {
+		v := programsSender{Packets: [NumServices]uint64{DNS: 5}}
+		for i, c := range []byte(comm) {
+			v.Comm[i] = int8(c)
+		}
+		table.add(programsSenderKey{Cgroup: 7, Process: uint32(process + 1)}, &v)
+	}
+	for _, s := range table.unnamed {
+		s.name = Name{Unit: "clock.service", Process: s.comm}
+	}
+	top, _ := table.top(2, 1)
+	if len(top) != 1 || top[0].Total() != 10 || top[0].Name != (Name{Unit: "clock.service"}) {
+		t.Errorf("%+v, want clock.service alone, with 10 packets", top)
+	}
+	if _, others := table.top(0, 1); others.Total() != 10 || others.Peak != 10 {
+		t.Errorf("if nobody is listed, others sent %d, %d at most in a reading; want 10, 10", others.Total(), others.Peak)
 	}
 }
