@@ -95,8 +95,9 @@ func hostService() (service.Service, error) {
 			"LogDirectory": serviceLogs, "LogOutput": true,
 		},
 	}
-	if p := service.Platform(); p != "linux-systemd" && p != "linux-openrc" {
-		// Their scripts run everything as root.
+	if service.Platform() != "linux-systemd" {
+		// Their scripts run everything as root; OpenRC's could name a user, but not one
+		// without a name.
 		c.Executable, err = exec.LookPath("setpriv")
 		if err != nil {
 			return nil, errors.New("setpriv is missing, with which the agent is to run as nobody: install util-linux")
@@ -113,20 +114,18 @@ func unitTemplate() string {
 	return strings.ReplaceAll(systemd.Unit, "=/usr/bin/enawatch ", "={{Path | cmdEscape}} ")
 }
 
-// openRCScript: the library's own takes no user, and its log is named for the
-// program.
+// openRCScript: the library's own names its log for the program, which is setpriv.
 const openRCScript = `#!/sbin/openrc-run
 name="enawatch"
 description="{{Description}}"
 supervisor=supervise-daemon
 command={{Path | cmdEscape}}
-command_args="run"
-command_user="65532:65532"
+command_args="{{range Arguments}}{{.}} {{end}}"
 output_log="/var/log/enawatch.log"
 error_log="/var/log/enawatch.err"
 
 start_pre() {
-	checkpath --file --owner 65532:65532 --mode 0640 /var/log/enawatch.log /var/log/enawatch.err
+	checkpath --file --mode 0640 /var/log/enawatch.log /var/log/enawatch.err
 }
 `
 
@@ -177,7 +176,23 @@ func installService(s service.Service) error {
 	} else if err := ownState(config.Default().StateDir, serviceUID); err != nil {
 		return err
 	}
-	return s.Install()
+	if err := s.Install(); err != nil {
+		return err
+	}
+	return orderSysV(s, "defaults")
+}
+
+// orderSysV tells Debian's SysV init of links that the library made or that went: it
+// starts what its own files of dependencies list, and no other.
+func orderSysV(s service.Service, action string) error {
+	program, err := exec.LookPath("update-rc.d")
+	if s.Platform() != "unix-systemv" || err != nil {
+		return nil
+	}
+	if out, err := exec.Command(program, "enawatch", action).CombinedOutput(); err != nil {
+		return fmt.Errorf("update-rc.d enawatch %s: %w: %s", action, err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // begin writes a file unless it is there.
@@ -215,7 +230,10 @@ func uninstallService(s service.Service) error {
 			return err
 		}
 	}
-	return s.Uninstall()
+	if err := s.Uninstall(); err != nil {
+		return err
+	}
+	return orderSysV(s, "remove")
 }
 
 func serviceStatusCommand() *cobra.Command {

@@ -74,8 +74,13 @@ else
 		;;
 	*.rpm)
 		if command -v dnf >/dev/null; then dnf=dnf; else dnf=yum; fi
-		rpm --query enawatch >/dev/null && verb=upgrade || verb=install
-		"$dnf" "$verb" --assumeyes "$folder/$package" || "$dnf" downgrade --assumeyes "$folder/$package"
+		if rpm --query enawatch >/dev/null; then
+			# Of an older version, upgrade leaves things alone, and calls it a success.
+			"$dnf" upgrade --assumeyes "$folder/$package" || true
+			installed || "$dnf" downgrade --assumeyes "$folder/$package" || true
+		else
+			"$dnf" install --assumeyes "$folder/$package" || true
+		fi
 		;;
 	esac
 	installed || fail "$package was not installed: see above"

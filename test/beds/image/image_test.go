@@ -111,6 +111,9 @@ func isConfined(t *testing.T, podman []string, name string) {
 	if !exists(root + "/etc/ssl/certs/ca-certificates.crt") {
 		t.Error("the image has no certificate authorities")
 	}
+	if !exists(root + "/usr/share/licenses/enawatch/THIRD-PARTY-LICENSES") {
+		t.Error("the image has no licences of what the program holds")
+	}
 	bed.Eventually(t, "the state file is in the volume", func() bool { return exists(root + "/var/lib/enawatch/enawatch.db") })
 }
 

@@ -57,7 +57,7 @@ func contents(t *testing.T, debian, red string) {
 	}
 
 	// Debian's and Red Hat's own places, taken out.
-	own := regexp.MustCompile(`/(zsh|lintian|licenses)/|/doc/enawatch/(copyright|changelog|CHANGELOG)`)
+	own := regexp.MustCompile(`/(zsh|lintian|licenses)/|/doc/enawatch/(copyright|changelog|CHANGELOG|third-party-licenses)`)
 	common := func(list string) (paths []string) {
 		for line := range strings.Lines(list) {
 			if path := strings.TrimSpace(line); path != "" && !own.MatchString(path) {
@@ -70,6 +70,14 @@ func contents(t *testing.T, debian, red string) {
 	var files strings.Builder
 	for _, m := range inDeb.FindAllStringSubmatch(bed.Run(t, "dpkg-deb", "--contents", debian), -1) {
 		files.WriteString(m[1] + "\n")
+	}
+	for path, list := range map[string]string{
+		"/usr/share/doc/enawatch/third-party-licenses.gz":   files.String(),
+		"/usr/share/licenses/enawatch/THIRD-PARTY-LICENSES": bed.Run(t, "rpm", "--query", "--package", "--licensefiles", red),
+	} {
+		if !strings.Contains(list, path+"\n") {
+			t.Errorf("a package has no %s:\n%s", path, list)
+		}
 	}
 	inRPM := strings.Replace(bed.Run(t, "rpm", "--query", "--package", "--list", red), "/etc/enawatch\n", "", 1)
 	if diff := cmp.Diff(common(files.String()), common(inRPM)); diff != "" {
