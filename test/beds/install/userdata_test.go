@@ -160,10 +160,28 @@ func userData(t *testing.T, dir string) {
 		h.BootInit(up)
 		h.Run("cloud-init", "status", "--wait")
 		h.Active("booted again")
-		h.Run("apt-get", "purge", "--yes", "enawatch")
 	})
-	h.Step("dnf", func(t *testing.T) { dnf(t, h, m) })
 	h.PowerOff()
+}
+
+// TestDnf takes the other branch of the script, as on Amazon Linux: with Debian's
+// dnf and rpm, whose database is empty, and without dpkg.
+func TestDnf(t *testing.T) {
+	bed.OnRig(t, scenario, func(t *testing.T, dir string) {
+		releases(t, dir)
+		bed.Tools(t, "debian-cloud")
+	}, func(t *testing.T, dir string) {
+		m := serve(t, dir)
+		h := bed.NewHost(t, dir, "debian-cloud")
+		h.Write("/etc/cloud/cloud-init.disabled", "")
+		h.Write("/usr/local/sbin/enawatch-install", readFile(t, "deploy/user-data/install.sh"))
+		if err := os.Chmod(h.Path("/usr/local/sbin/enawatch-install"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		h.Boot()
+		h.Step("dnf", func(t *testing.T) { dnf(t, h, m) })
+		h.PowerOff()
+	})
 }
 
 // schema has cloud-init judge all user data, and once what is none.
@@ -269,13 +287,11 @@ func version(h *bed.Host) string {
 	return h.Run("sh", "-c", "rpm --query --queryformat '%{VERSION}-%{RELEASE}' enawatch >/tmp/v 2>/dev/null || dpkg-query --show --showformat='${Version}' enawatch >/tmp/v; cat /tmp/v")
 }
 
-// dnf takes the other branch of the script, as on Amazon Linux: with Debian's dnf
-// and rpm, whose database is empty, and without dpkg.
+// dnf installs, upgrades, downgrades and removes.
 func dnf(t *testing.T, h *bed.Host, m *mirror) {
 	machine := h.Run("uname", "-m")
 	ending := "." + machine + ".rpm"
 	farm(h, "/opt/redhat", "dpkg")
-	h.Run("rm", "-rf", "/etc/enawatch")
 	h.Write("/etc/enawatch/enawatch.yaml", "sinks: {prometheus: {}}\n")
 	install(h, t, m, "one", "/opt/redhat")
 	h.Active("installed by dnf")
@@ -287,7 +303,10 @@ func dnf(t *testing.T, h *bed.Host, m *mirror) {
 	upgrades(t, h, m, ending, "/opt/redhat")
 	// Amazon Linux 2 has no dnf.
 	h.Run("mv", "/opt/redhat/dnf", "/opt/redhat/yum")
-	upgrades(t, h, m, ending, "/opt/redhat")
+	install(h, t, m, "other", "/opt/redhat")
+	if got, want := version(h), m.version(t, "other", ending); got != want {
+		t.Errorf("version %s is installed by yum, want %s", got, want)
+	}
 	if got := h.Run("systemctl", "is-enabled", "enawatch"); got != "enabled" {
 		t.Errorf("it is %s", got)
 	}
