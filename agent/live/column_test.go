@@ -1,6 +1,7 @@
 package live
 
 import (
+	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -182,5 +183,60 @@ func TestWorstAfterEnd(t *testing.T) {
 	h.End(start)
 	if a := allowance(t, source(h).Document(9).Interfaces[0], available); a.Worst != 40 || a.WorstAt != start.Unix()+1 {
 		t.Errorf("the least is %d at %d, want 40 in the first second", a.Worst, a.WorstAt)
+	}
+}
+
+// A gauge at 0 is as bad as can be, from the first second on.
+func TestWorstOfAGaugeAtZero(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: 0}))
+	end()
+	if a := allowance(t, source(h).Document(9).Interfaces[0], available); a.Worst != 0 || a.WorstAt != start.Unix()+1 {
+		t.Errorf("the least is %d at %d", a.Worst, a.WorstAt)
+	}
+}
+
+// A counter that has not grown for twice the span takes nothing any more.
+func TestQuietGivesUpRoom(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	for n := range 3 * 1800 {
+		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: uint64(max(100-n, 0))}))
+		end()
+	}
+	for n, c := range r.columns {
+		if c != nil {
+			t.Errorf("%s has %d bytes", kept[n], cap(c.entries))
+		}
+	}
+}
+
+// A counter that was not read again after the newest second keeps what that has.
+func TestEndWithoutAReading(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 7}))
+	end()
+	h.End(start)
+	if a := allowance(t, source(h).Document(9).Interfaces[0], linklocal); a.Values[0] != 7 {
+		t.Errorf("values %v", a.Values)
+	}
+}
+
+// What the whole history took is not kept for the seconds that follow.
+func TestWriterGivesUpRoom(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	for n := range uint64(1800) {
+		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: n}))
+		end()
+	}
+	w := source(h).Writer()
+	if _, err := w.Write(io.Discard, 1800, Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	if cap(w.b) > keepRoom || cap(w.values) > keepRoom/4 {
+		t.Errorf("it keeps %d bytes and %d values", cap(w.b), cap(w.values))
 	}
 }

@@ -302,6 +302,9 @@ func TestWriterLearns(t *testing.T) {
 func TestHeadroom(t *testing.T) {
 	h, end := fresh()
 	r, other := h.Add(ens5), h.Add(metric.Interface{Name: "ens6", MAC: "06:00:00:00:00:06"})
+	left := h.Add(metric.Interface{Name: "ens7", MAC: "06:00:00:00:00:07"})
+	left.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: 1}))
+	left.Leave() // which says nothing of what is left
 	for n := range 30 {
 		r.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: uint64(1000 - 20*n)}))
 		other.Observe(ens5, ena.Valid, "", counted(map[ena.Stat]uint64{available: 5000})) // hours old
