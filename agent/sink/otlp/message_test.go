@@ -72,8 +72,8 @@ func TestSameBytes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(x.points) != r.Points {
-					t.Errorf("request %d has %d points, %d are read", i, r.Points, len(x.points))
+				if len(x.points) != r.Points || r.Points > maxPoints {
+					t.Errorf("request %d has %d points, %d are read, %d are the most", i, r.Points, len(x.points), maxPoints)
 				}
 				if again := x.encode(); !bytes.Equal(again.Data, r.Data) || again.Points != r.Points {
 					t.Errorf("%s, %s: request %d is not what was read of it", distribution, temporality, i)
@@ -156,6 +156,9 @@ func TestMessage(t *testing.T) {
 	if diff := cmp.Diff(want, unmarshal(t, encoded.Data), protocmp.Transform()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	if !bytes.Equal(official(t, encoded.Data), encoded.Data) {
+		t.Error("OTLP's own types write other bytes")
+	}
 	if encoded.Points != len(r.points) {
 		t.Errorf("%d points of %d", encoded.Points, len(r.points))
 	}
@@ -184,6 +187,7 @@ func TestDamage(t *testing.T) {
 		"nothing":         {"", "not of one resource"},
 		"a number":        {"\x08\x01", "not of one resource"},
 		"two resources":   {in(name+"\x2a\x02\x0a\x00") + in(name+"\x2a\x02\x0a\x00"), "not of one resource"},
+		"an empty one":    {nested(dataResources)("") + in(name+"\x2a\x02\x0a\x00"), "not of one resource"},
 		"no scope":        {nested(dataResources)(""), "not of one resource and one scope"},
 		"no metric":       {nested(dataResources, resourceScopes)(""), "has no points"},
 		"no point":        {in(name + "\x2a\x00"), "has no points"},
