@@ -19,6 +19,7 @@ func TestShipped(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Run("NoMethodByName", func(t *testing.T) { testNoMethodByName(t, path) })
+	t.Run("NoTables", func(t *testing.T) { testNoTables(t, path) })
 	t.Run("Init", func(t *testing.T) { testInit(t, path) })
 }
 
@@ -32,6 +33,18 @@ func testNoMethodByName(t *testing.T, path string) {
 	}
 	if bytes.Contains(program, []byte("text/template.(*state).evalField")) {
 		t.Error("text/template is reachable: see what imports it with go list -deps, and go without")
+	}
+}
+
+// testNoTables: the SDK's client of CloudWatch Logs, a service of more than a
+// hundred operations, is for tests. Package logs calls the few that are used.
+func testNoTables(t *testing.T, path string) {
+	program, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(program, []byte("aws-sdk-go-v2/service/cloudwatchlogs")) {
+		t.Error("the SDK's client of CloudWatch Logs is reachable: see what imports it with go list -deps, and use agent/sink/awsclient/logs")
 	}
 }
 

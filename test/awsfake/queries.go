@@ -2,6 +2,7 @@ package awsfake
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -12,15 +13,29 @@ type queryDefinition struct {
 	Name              string   `json:"name"`
 	QueryString       string   `json:"queryString"`
 	LogGroupNames     []string `json:"logGroupNames"`
+
+	token string // by which it was made
 }
+
+// clientToken is the form of an idempotency token.
+var clientToken = regexp.MustCompile(`^\S{36,128}$`)
 
 // queryPage is how many queries one call returns.
 const queryPage = 1000
 
 func (l *Logs) putQueryDefinition(c *call, body []byte) (any, int, *apiError) {
-	var in queryDefinition
+	var in struct {
+		queryDefinition
+		ClientToken *string
+	}
 	if e := decodeLogs(body, &in); e != nil {
 		return nil, 0, e
+	}
+	if in.ClientToken != nil {
+		if !clientToken.MatchString(*in.ClientToken) {
+			return nil, 0, invalidLogs("1 validation error detected: Value '%s' at 'clientToken' failed to satisfy constraint: Member must satisfy regular expression pattern: \\S{36,128}", *in.ClientToken)
+		}
+		in.token = *in.ClientToken
 	}
 	if n := len(in.QueryString); in.Name == "" || len(in.Name) > 255 || n < 1 || n > 10_000 || len(in.LogGroupNames) > 50 {
 		return nil, 0, invalidLogs("1 validation error detected: the name, query string or log groups are invalid")
@@ -31,15 +46,20 @@ func (l *Logs) putQueryDefinition(c *call, body []byte) (any, int, *apiError) {
 		}
 	}
 	if in.QueryDefinitionId == "" {
+		for _, q := range l.queries {
+			if in.token != "" && q.token == in.token {
+				return map[string]string{"queryDefinitionId": q.QueryDefinitionId}, 1, nil
+			}
+		}
 		in.QueryDefinitionId = fmt.Sprintf("00000000-0000-4000-9000-%012d", c.record.Seq)
-		l.queries = append(l.queries, in)
+		l.queries = append(l.queries, in.queryDefinition)
 		return map[string]string{"queryDefinitionId": in.QueryDefinitionId}, 1, nil
 	}
 	at := slices.IndexFunc(l.queries, func(q queryDefinition) bool { return q.QueryDefinitionId == in.QueryDefinitionId })
 	if at < 0 {
 		return nil, 0, logsError("ResourceNotFoundException", "The specified query definition does not exist.")
 	}
-	l.queries[at] = in
+	l.queries[at] = in.queryDefinition
 	return map[string]string{"queryDefinitionId": in.QueryDefinitionId}, 1, nil
 }
 

@@ -12,12 +12,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // interval is the time between two calls. CloudWatch takes three alarms a second
@@ -77,7 +77,7 @@ type Account struct {
 	client     *awsclient.Client
 	config     aws.Config
 	cloudwatch *cloudwatch.Client
-	logs       *cloudwatchlogs.Client
+	logs       *logs.Client
 	sts        *sts.Client
 	last       time.Time
 }
@@ -110,11 +110,7 @@ func Open(ctx context.Context, o Options) (*Account, error) {
 		}
 	})
 	a.sts = sts.NewFromConfig(cfg)
-	a.logs = cloudwatchlogs.NewFromConfig(cfg, func(c *cloudwatchlogs.Options) {
-		if o.LogsEndpoint != "" {
-			c.BaseEndpoint = &o.LogsEndpoint
-		}
-	})
+	a.logs = logs.New(ctx, client, cfg, o.LogsEndpoint)
 	return a, nil
 }
 
@@ -127,8 +123,8 @@ func explain(e *sink.Error) error {
 }
 
 // call makes one call, at its turn, and again if the service could not take it:
-// every call here may be repeated. f is to pass the option on.
-func (a *Account) call(ctx context.Context, operation string, f func(http awsclient.HTTPClient) error) error {
+// every call here may be repeated. f is to go through x.
+func (a *Account) call(ctx context.Context, operation string, f func(x *awsclient.Exchange) error) error {
 	pause := patience
 	for attempt := 1; ; attempt++ {
 		if err := a.turn(ctx); err != nil {

@@ -208,6 +208,22 @@ func allows(d provision.Document, action, arn string) bool {
 	})
 }
 
+// A query that was made although no answer came is not made twice.
+func TestQueryOnce(t *testing.T) {
+	a, s := open(t)
+	views, err := provision.Dashboards(options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Faults.Add(awsfake.Rule{Operation: "PutQueryDefinition", Times: 2, Faults: []awsfake.Fault{{Kind: awsfake.Reset, Store: true}}}); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, a, plan(t, a, views, Views, true))
+	if list, err := a.findQueries(t.Context(), "ena"); err != nil || len(list) != len(views.Queries) || len(list) < 2 {
+		t.Errorf("%d queries, want %d, %v", len(list), len(views.Queries), err)
+	}
+}
+
 // What somebody changed by hand shows, by field, and is put right.
 func TestHandEdits(t *testing.T) {
 	a, _ := open(t)
@@ -222,8 +238,8 @@ func TestHandEdits(t *testing.T) {
 		}
 		in.ActionsEnabled = aws.Bool(true)
 		change(in)
-		if err := a.call(t.Context(), "PutMetricAlarm", func(http awsclient.HTTPClient) error {
-			_, err := a.cloudwatch.PutMetricAlarm(t.Context(), in, through(http))
+		if err := a.call(t.Context(), "PutMetricAlarm", func(x *awsclient.Exchange) error {
+			_, err := a.cloudwatch.PutMetricAlarm(t.Context(), in, through(x))
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -333,11 +349,11 @@ func TestStrangers(t *testing.T) {
 	other.Name, other.Instances = "ena-i-0123456789abcdef0", other.Instances[1:]
 	apply(t, a, plan(t, a, alarms(t, other), Alarms, false))
 	foreign := func(name string) {
-		if err := a.call(t.Context(), "PutMetricAlarm", func(http awsclient.HTTPClient) error {
+		if err := a.call(t.Context(), "PutMetricAlarm", func(x *awsclient.Exchange) error {
 			_, err := a.cloudwatch.PutMetricAlarm(t.Context(), &cloudwatch.PutMetricAlarmInput{
 				AlarmName: &name, Namespace: aws.String("Mine"), MetricName: aws.String("m"), Statistic: types.StatisticSum, Period: aws.Int32(60),
 				EvaluationPeriods: aws.Int32(1), Threshold: aws.Float64(1), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold,
-			}, through(http))
+			}, through(x))
 			return err
 		}); err != nil {
 			t.Fatal(err)

@@ -2,14 +2,15 @@ package account
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // ErrConflict says that something with a wanted name is not the set's.
@@ -63,37 +64,35 @@ func (a *Account) Apply(ctx context.Context, p *Plan) (done map[Action]int, err 
 func (a *Account) put(ctx context.Context, s *Step) error {
 	switch in := s.resource.input.(type) {
 	case *cloudwatch.PutMetricAlarmInput:
-		return a.call(ctx, "PutMetricAlarm", func(http awsclient.HTTPClient) error {
-			_, err := a.cloudwatch.PutMetricAlarm(ctx, in, through(http))
+		return a.call(ctx, "PutMetricAlarm", func(x *awsclient.Exchange) error {
+			_, err := a.cloudwatch.PutMetricAlarm(ctx, in, through(x))
 			return err
 		})
 	case *cloudwatch.PutLogAlarmInput:
-		return a.call(ctx, "PutLogAlarm", func(http awsclient.HTTPClient) error {
-			_, err := a.cloudwatch.PutLogAlarm(ctx, in, through(http))
+		return a.call(ctx, "PutLogAlarm", func(x *awsclient.Exchange) error {
+			_, err := a.cloudwatch.PutLogAlarm(ctx, in, through(x))
 			return err
 		})
 	case *cloudwatch.PutCompositeAlarmInput:
-		return a.call(ctx, "PutCompositeAlarm", func(http awsclient.HTTPClient) error {
-			_, err := a.cloudwatch.PutCompositeAlarm(ctx, in, through(http))
+		return a.call(ctx, "PutCompositeAlarm", func(x *awsclient.Exchange) error {
+			_, err := a.cloudwatch.PutCompositeAlarm(ctx, in, through(x))
 			return err
 		})
 	case *cloudwatch.PutDashboardInput:
-		return a.call(ctx, "PutDashboard", func(http awsclient.HTTPClient) error {
-			_, err := a.cloudwatch.PutDashboard(ctx, in, through(http))
+		return a.call(ctx, "PutDashboard", func(x *awsclient.Exchange) error {
+			_, err := a.cloudwatch.PutDashboard(ctx, in, through(x))
 			return err
 		})
 	case *cloudwatch.PutInsightRuleInput:
-		return a.call(ctx, "PutInsightRule", func(http awsclient.HTTPClient) error {
-			_, err := a.cloudwatch.PutInsightRule(ctx, in, through(http))
+		return a.call(ctx, "PutInsightRule", func(x *awsclient.Exchange) error {
+			_, err := a.cloudwatch.PutInsightRule(ctx, in, through(x))
 			return err
 		})
-	case *cloudwatchlogs.PutQueryDefinitionInput:
-		if s.id != "" {
-			in.QueryDefinitionId = &s.id
-		}
-		return a.call(ctx, "PutQueryDefinition", func(http awsclient.HTTPClient) error {
-			_, err := a.logs.PutQueryDefinition(ctx, in, func(o *cloudwatchlogs.Options) { o.HTTPClient = http })
-			return err
+	case *logs.PutQueryDefinitionInput:
+		// What is tried again must not be there twice.
+		in.QueryDefinitionId, in.ClientToken = s.id, rand.Text()+rand.Text()
+		return a.call(ctx, "PutQueryDefinition", func(x *awsclient.Exchange) error {
+			return a.logs.Call(ctx, x, "PutQueryDefinition", in, nil)
 		})
 	}
 	return fmt.Errorf("no call makes a %T", s.resource.input)
@@ -126,26 +125,25 @@ func (a *Account) remove(ctx context.Context, batch []Step) error {
 	}
 	switch batch[0].Kind {
 	case dashboard:
-		return a.call(ctx, "DeleteDashboards", func(http awsclient.HTTPClient) error {
-			_, err := a.cloudwatch.DeleteDashboards(ctx, &cloudwatch.DeleteDashboardsInput{DashboardNames: names}, through(http))
+		return a.call(ctx, "DeleteDashboards", func(x *awsclient.Exchange) error {
+			_, err := a.cloudwatch.DeleteDashboards(ctx, &cloudwatch.DeleteDashboardsInput{DashboardNames: names}, through(x))
 			return err
 		})
 	case insightRule:
-		return a.call(ctx, "DeleteInsightRules", func(http awsclient.HTTPClient) error {
-			out, err := a.cloudwatch.DeleteInsightRules(ctx, &cloudwatch.DeleteInsightRulesInput{RuleNames: names}, through(http))
+		return a.call(ctx, "DeleteInsightRules", func(x *awsclient.Exchange) error {
+			out, err := a.cloudwatch.DeleteInsightRules(ctx, &cloudwatch.DeleteInsightRulesInput{RuleNames: names}, through(x))
 			if err == nil && len(out.Failures) > 0 && out.Failures[0].FailureDescription != nil {
 				err = errors.New(*out.Failures[0].FailureDescription)
 			}
 			return err
 		})
 	case savedQuery:
-		return a.call(ctx, "DeleteQueryDefinition", func(http awsclient.HTTPClient) error {
-			_, err := a.logs.DeleteQueryDefinition(ctx, &cloudwatchlogs.DeleteQueryDefinitionInput{QueryDefinitionId: &batch[0].id}, func(o *cloudwatchlogs.Options) { o.HTTPClient = http })
-			return err
+		return a.call(ctx, "DeleteQueryDefinition", func(x *awsclient.Exchange) error {
+			return a.logs.Call(ctx, x, "DeleteQueryDefinition", &logs.DeleteQueryDefinitionInput{QueryDefinitionId: batch[0].id}, nil)
 		})
 	}
-	return a.call(ctx, "DeleteAlarms", func(http awsclient.HTTPClient) error {
-		_, err := a.cloudwatch.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: names}, through(http))
+	return a.call(ctx, "DeleteAlarms", func(x *awsclient.Exchange) error {
+		_, err := a.cloudwatch.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: names}, through(x))
 		return err
 	})
 }

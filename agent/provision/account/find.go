@@ -10,11 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/enawatch/enawatch/agent/provision"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // pageSize is how many alarms one call returns at most.
@@ -45,8 +45,8 @@ func (a *Account) findAlarms(ctx context.Context, set string) (list []existing, 
 	for {
 		var out *cloudwatch.DescribeAlarmsOutput
 		a.o.Progress(len(list), 0, "reading alarms")
-		err := a.call(ctx, "DescribeAlarms", func(http awsclient.HTTPClient) (err error) {
-			out, err = a.cloudwatch.DescribeAlarms(ctx, in, through(http))
+		err := a.call(ctx, "DescribeAlarms", func(x *awsclient.Exchange) (err error) {
+			out, err = a.cloudwatch.DescribeAlarms(ctx, in, through(x))
 			return err
 		})
 		if err != nil {
@@ -75,8 +75,8 @@ func (a *Account) findDashboards(ctx context.Context, set string) (list []existi
 	in := &cloudwatch.ListDashboardsInput{DashboardNamePrefix: &set}
 	for {
 		var out *cloudwatch.ListDashboardsOutput
-		if err := a.call(ctx, "ListDashboards", func(http awsclient.HTTPClient) (err error) {
-			out, err = a.cloudwatch.ListDashboards(ctx, in, through(http))
+		if err := a.call(ctx, "ListDashboards", func(x *awsclient.Exchange) (err error) {
+			out, err = a.cloudwatch.ListDashboards(ctx, in, through(x))
 			return err
 		}); err != nil {
 			return nil, err
@@ -87,8 +87,8 @@ func (a *Account) findDashboards(ctx context.Context, set string) (list []existi
 				continue
 			}
 			var body *cloudwatch.GetDashboardOutput
-			if err := a.call(ctx, "GetDashboard", func(http awsclient.HTTPClient) (err error) {
-				body, err = a.cloudwatch.GetDashboard(ctx, &cloudwatch.GetDashboardInput{DashboardName: d.DashboardName}, through(http))
+			if err := a.call(ctx, "GetDashboard", func(x *awsclient.Exchange) (err error) {
+				body, err = a.cloudwatch.GetDashboard(ctx, &cloudwatch.GetDashboardInput{DashboardName: d.DashboardName}, through(x))
 				return err
 			}); err != nil {
 				return nil, err
@@ -112,8 +112,8 @@ func (a *Account) findRules(ctx context.Context, set string) (list []existing, e
 	in, prefix := &cloudwatch.DescribeInsightRulesInput{}, ""
 	for {
 		var out *cloudwatch.DescribeInsightRulesOutput
-		if err := a.call(ctx, "DescribeInsightRules", func(http awsclient.HTTPClient) (err error) {
-			out, err = a.cloudwatch.DescribeInsightRules(ctx, in, through(http))
+		if err := a.call(ctx, "DescribeInsightRules", func(x *awsclient.Exchange) (err error) {
+			out, err = a.cloudwatch.DescribeInsightRules(ctx, in, through(x))
 			return err
 		}); err != nil {
 			return nil, err
@@ -140,8 +140,8 @@ func (a *Account) findRules(ctx context.Context, set string) (list []existing, e
 // which IAM lets anyone ask for.
 func (a *Account) rulePrefix(ctx context.Context) (string, error) {
 	var who *sts.GetCallerIdentityOutput
-	if err := a.call(ctx, "GetCallerIdentity", func(http awsclient.HTTPClient) (err error) {
-		who, err = a.sts.GetCallerIdentity(ctx, nil, func(o *sts.Options) { o.HTTPClient = http })
+	if err := a.call(ctx, "GetCallerIdentity", func(x *awsclient.Exchange) (err error) {
+		who, err = a.sts.GetCallerIdentity(ctx, nil, func(o *sts.Options) { o.HTTPClient = x })
 		return err
 	}); err != nil {
 		return "", err
@@ -156,20 +156,19 @@ func (a *Account) rulePrefix(ctx context.Context) (string, error) {
 // findQueries finds the queries in the set's folder: what is in it is the set's,
 // as queries take no tags.
 func (a *Account) findQueries(ctx context.Context, set string) (list []existing, err error) {
-	in := &cloudwatchlogs.DescribeQueryDefinitionsInput{QueryDefinitionNamePrefix: aws.String(set + "/")}
+	in := &logs.DescribeQueryDefinitionsInput{QueryDefinitionNamePrefix: set + "/"}
 	for {
-		var out *cloudwatchlogs.DescribeQueryDefinitionsOutput
-		if err := a.call(ctx, "DescribeQueryDefinitions", func(http awsclient.HTTPClient) (err error) {
-			out, err = a.logs.DescribeQueryDefinitions(ctx, in, func(o *cloudwatchlogs.Options) { o.HTTPClient = http })
-			return err
+		var out logs.DescribeQueryDefinitionsOutput
+		if err := a.call(ctx, "DescribeQueryDefinitions", func(x *awsclient.Exchange) error {
+			out = logs.DescribeQueryDefinitionsOutput{}
+			return a.logs.Call(ctx, x, "DescribeQueryDefinitions", in, &out)
 		}); err != nil {
 			return nil, err
 		}
-		for i := range out.QueryDefinitions {
-			q := &out.QueryDefinitions[i]
-			list = append(list, existing{savedQuery, aws.ToString(q.Name), "", aws.ToString(q.QueryDefinitionId), &query{q.Name, q.QueryString, q.LogGroupNames}})
+		for _, q := range out.QueryDefinitions {
+			list = append(list, existing{savedQuery, q.Name, "", q.QueryDefinitionId, &query{q.Name, q.QueryString, q.LogGroupNames}})
 		}
-		if in.NextToken = out.NextToken; in.NextToken == nil {
+		if in.NextToken = out.NextToken; in.NextToken == "" {
 			return list, nil
 		}
 	}
@@ -177,7 +176,7 @@ func (a *Account) findQueries(ctx context.Context, set string) (list []existing,
 
 // query has what is compared of a query.
 type query struct {
-	Name, QueryString *string
+	Name, QueryString string
 	LogGroupNames     []string
 }
 
@@ -193,8 +192,8 @@ func (a *Account) owns(ctx context.Context, set string, f existing) (bool, error
 		}
 	}
 	var out *cloudwatch.ListTagsForResourceOutput
-	err := a.call(ctx, "ListTagsForResource", func(http awsclient.HTTPClient) (err error) {
-		out, err = a.cloudwatch.ListTagsForResource(ctx, &cloudwatch.ListTagsForResourceInput{ResourceARN: &f.arn}, through(http))
+	err := a.call(ctx, "ListTagsForResource", func(x *awsclient.Exchange) (err error) {
+		out, err = a.cloudwatch.ListTagsForResource(ctx, &cloudwatch.ListTagsForResourceInput{ResourceARN: &f.arn}, through(x))
 		return err
 	})
 	if err != nil {
@@ -224,6 +223,6 @@ func regionOf(body string) string {
 	return ""
 }
 
-func through(http awsclient.HTTPClient) func(*cloudwatch.Options) {
-	return func(o *cloudwatch.Options) { o.HTTPClient = http }
+func through(x *awsclient.Exchange) func(*cloudwatch.Options) {
+	return func(o *cloudwatch.Options) { o.HTTPClient = x }
 }

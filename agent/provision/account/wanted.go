@@ -6,9 +6,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
 	"github.com/enawatch/enawatch/agent/provision"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // What kinds of resources are called.
@@ -59,7 +59,7 @@ func wantedOf(s *provision.Set) (list []resource, err error) {
 		add(insightRule, r.RuleName, &cloudwatch.PutInsightRuleInput{RuleName: &r.RuleName, RuleDefinition: &r.RuleDefinition, RuleState: &r.RuleState, Tags: tags}, nil)
 	}
 	for _, q := range s.Queries {
-		add(savedQuery, q.Name, &cloudwatchlogs.PutQueryDefinitionInput{Name: &q.Name, QueryString: &q.QueryString, LogGroupNames: q.LogGroupNames}, nil)
+		add(savedQuery, q.Name, &logs.PutQueryDefinitionInput{Name: q.Name, QueryString: q.QueryString, LogGroupNames: q.LogGroupNames}, nil)
 	}
 	return list, err
 }

@@ -42,8 +42,8 @@ func (a *Account) Watches(ctx context.Context, set, instance string) ([]Watch, e
 		}
 		for range maxPages {
 			var out *cloudwatch.DescribeAlarmsOutput
-			err := a.call(ctx, "DescribeAlarms", func(http awsclient.HTTPClient) (err error) {
-				out, err = a.cloudwatch.DescribeAlarms(ctx, in, through(http))
+			err := a.call(ctx, "DescribeAlarms", func(x *awsclient.Exchange) (err error) {
+				out, err = a.cloudwatch.DescribeAlarms(ctx, in, through(x))
 				return err
 			})
 			if err != nil {

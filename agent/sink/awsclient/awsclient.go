@@ -2,8 +2,9 @@
 // chain, an HTTP client, and what a request came to.
 //
 // The service's own client comes from package github.com/aws/aws-sdk-go-v2, with
-// the configuration that Client.Load returns. Each of its calls goes through an
-// Exchange of its own, which can then classify the error.
+// the configuration that Client.Load returns, or signs with a Signer of it (as
+// package logs does). Each of its calls goes through an Exchange of its own, which
+// can then classify the error.
 package awsclient
 
 import (

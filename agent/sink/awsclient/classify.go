@@ -106,8 +106,12 @@ func faultOf(code string, status int) fault {
 }
 
 // Classify says what an error of an operation means that was signed with
-// credentials. permission says what to do if the identity may not call it.
+// credentials. permission says what to do if the identity may not call it. What is
+// classified already, since nothing was sent, stays as it is.
 func (x *Exchange) Classify(err error, operation, permission string, credentials aws.Credentials) *sink.Error {
+	if e, ok := errors.AsType[*sink.Error](err); ok {
+		return e
+	}
 	e := &sink.Error{RetryAfter: x.RetryAfter()}
 	api, isAPI := errors.AsType[smithy.APIError](err)
 	switch {

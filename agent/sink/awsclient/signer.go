@@ -13,8 +13,8 @@ import (
 	"github.com/enawatch/enawatch/agent/sink"
 )
 
-// Signer signs requests to services that the SDK has no client for (Signature
-// Version 4), with the SDK's credential chain.
+// Signer signs requests to services that are called without the SDK's client for
+// them (Signature Version 4), with the SDK's credential chain.
 type Signer struct {
 	// HTTP sends what was signed, and asks for credentials.
 	HTTP HTTPClient
@@ -36,9 +36,14 @@ func (c *Client) Signer(ctx context.Context, service string) (*Signer, *sink.Err
 	if err != nil {
 		return nil, err
 	}
+	return c.NewSigner(cfg, service), nil
+}
+
+// NewSigner is Signer with a configuration that c has loaded.
+func (c *Client) NewSigner(cfg aws.Config, service string) *Signer {
 	return &Signer{
 		HTTP: cfg.HTTPClient, owner: c, provider: cfg.Credentials, Region: cfg.Region, service: service, v4: v4.NewSigner(),
-	}, nil
+	}
 }
 
 // Sign signs a request and its body as of a moment, which is the service's now.

@@ -21,6 +21,6 @@ func (s *Logs) SetHTTP(ctx context.Context, c awsclient.HTTPClient) error {
 	if failure := s.connect(ctx); failure != nil {
 		return failure
 	}
-	s.service.http = c
+	s.service.HTTP = c
 	return nil
 }

@@ -2,14 +2,9 @@ package emf
 
 import (
 	"context"
-	"errors"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // The tag of log groups that are made here. Only such a group is ever given a
@@ -45,7 +40,7 @@ func (s *Logs) make(ctx context.Context, r *logsRequest) *sink.Error {
 		return err
 	}
 	if state == groupUnseen && !s.endless[r.Group] {
-		if err := s.makeStream(ctx, r); !is[*types.ResourceNotFoundException](err) {
+		if err := s.makeStream(ctx, r); !is(err, logs.NotFound) {
 			return err
 		}
 	}
@@ -54,7 +49,7 @@ func (s *Logs) make(ctx context.Context, r *logsRequest) *sink.Error {
 		switch {
 		case err == nil:
 			state = groupEndless
-		case is[*types.ResourceAlreadyExistsException](err): // another host was faster, or an attempt before this
+		case is(err, logs.AlreadyExists): // another host was faster, or an attempt before this
 			if state, err = s.look(ctx, r.Group); err != nil {
 				return err
 			}
@@ -71,23 +66,17 @@ func (s *Logs) make(ctx context.Context, r *logsRequest) *sink.Error {
 }
 
 func (s *Logs) makeStream(ctx context.Context, r *logsRequest) *sink.Error {
-	err := s.call(ctx, "CreateLogStream", r.Group, func(use func(*cloudwatchlogs.Options)) error {
-		_, err := s.service.api.CreateLogStream(ctx, &cloudwatchlogs.CreateLogStreamInput{LogGroupName: &r.Group, LogStreamName: &r.Stream}, use)
-		return err
-	})
-	if is[*types.ResourceAlreadyExistsException](err) {
+	err := s.call(ctx, "CreateLogStream", r.Group, &logs.CreateLogStreamInput{LogGroupName: r.Group, LogStreamName: r.Stream}, nil)
+	if is(err, logs.AlreadyExists) {
 		return nil
 	}
 	return err
 }
 
 func (s *Logs) makeGroup(ctx context.Context, group string) *sink.Error {
-	err := s.call(ctx, "CreateLogGroup", group, func(use func(*cloudwatchlogs.Options)) error {
-		_, err := s.service.api.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{
-			LogGroupName: &group, LogGroupClass: types.LogGroupClassStandard, Tags: map[string]string{makerTag: maker},
-		}, use)
-		return err
-	})
+	err := s.call(ctx, "CreateLogGroup", group, &logs.CreateLogGroupInput{
+		LogGroupName: group, LogGroupClass: logs.ClassStandard, Tags: map[string]string{makerTag: maker},
+	}, nil)
 	if err == nil || err.Ambiguous {
 		s.endless[group] = true
 	}
@@ -95,10 +84,7 @@ func (s *Logs) makeGroup(ctx context.Context, group string) *sink.Error {
 }
 
 func (s *Logs) setRetention(ctx context.Context, group string) *sink.Error {
-	err := s.call(ctx, "PutRetentionPolicy", group, func(use func(*cloudwatchlogs.Options)) error {
-		_, err := s.service.api.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: &group, RetentionInDays: aws.Int32(int32(s.o.Retention))}, use)
-		return err
-	})
+	err := s.call(ctx, "PutRetentionPolicy", group, &logs.PutRetentionPolicyInput{LogGroupName: group, RetentionInDays: s.o.Retention}, nil)
 	if err == nil {
 		delete(s.endless, group)
 		s.log.Info("a log group was made", "group", group, "retention_days", s.o.Retention)
@@ -109,63 +95,39 @@ func (s *Logs) setRetention(ctx context.Context, group string) *sink.Error {
 // look returns the state of a group. One without a retention that holds events
 // is ready: whoever made it, somebody wants it so by now.
 func (s *Logs) look(ctx context.Context, group string) (groupState, *sink.Error) {
-	var found *types.LogGroup
-	err := s.call(ctx, "DescribeLogGroups", group, func(use func(*cloudwatchlogs.Options)) error {
-		// Names are sorted, so that the whole name is the first that begins so.
-		out, err := s.service.api.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &group, Limit: aws.Int32(1)}, use)
-		if err == nil && len(out.LogGroups) > 0 && aws.ToString(out.LogGroups[0].LogGroupName) == group {
-			found = &out.LogGroups[0]
-		}
-		return err
-	})
+	var page logs.DescribeLogGroupsOutput
+	// Names are sorted, so that the whole name is the first that begins so.
+	err := s.call(ctx, "DescribeLogGroups", group, &logs.DescribeLogGroupsInput{LogGroupNamePrefix: group, Limit: 1}, &page)
 	switch {
-	case denied(err):
+	case is(err, logs.AccessDenied):
 		s.sayBlind(err)
 		return groupUnseen, nil
 	case err != nil:
 		return 0, err
-	case found == nil:
+	case len(page.LogGroups) == 0 || page.LogGroups[0].LogGroupName != group:
 		return groupAbsent, nil
 	}
-	if class := found.LogGroupClass; class != "" && class != types.LogGroupClassStandard {
+	found := page.LogGroups[0]
+	if class := found.LogGroupClass; class != "" && class != logs.ClassStandard {
 		s.log.Error("the log group extracts no metrics", "group", group, "class", class, "remedy", "choose another group, of the class STANDARD: a class can't be changed")
 	}
-	if found.RetentionInDays != nil || aws.ToInt64(found.StoredBytes) > 0 {
+	if found.RetentionInDays > 0 || found.StoredBytes > 0 {
 		return groupReady, nil
 	}
-	tags, err := s.tags(ctx, found)
+	var tagged logs.ListTagsForResourceOutput
+	err = s.call(ctx, "ListTagsForResource", group, &logs.ListTagsForResourceInput{ResourceArn: found.LogGroupArn}, &tagged)
 	switch {
-	case denied(err) && !s.endless[group]:
+	case is(err, logs.AccessDenied) && !s.endless[group]:
 		s.sayBlind(err)
 		return groupReady, nil
-	case denied(err):
+	case is(err, logs.AccessDenied):
 		return groupEndless, nil
 	case err != nil:
 		return 0, err
-	case tags[makerTag] != maker:
+	case tagged.Tags[makerTag] != maker:
 		return groupReady, nil
 	}
 	return groupEndless, nil
-}
-
-func (s *Logs) tags(ctx context.Context, group *types.LogGroup) (tags map[string]string, e *sink.Error) {
-	e = s.call(ctx, "ListTagsForResource", aws.ToString(group.LogGroupName), func(use func(*cloudwatchlogs.Options)) error {
-		out, err := s.service.api.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: group.LogGroupArn}, use)
-		if err == nil {
-			tags = out.Tags
-		}
-		return err
-	})
-	return tags, e
-}
-
-// denied reports whether the identity may not make a call.
-func denied(e *sink.Error) bool {
-	if e == nil {
-		return false
-	}
-	api, ok := errors.AsType[smithy.APIError](e)
-	return ok && api.ErrorCode() == "AccessDeniedException"
 }
 
 // sayBlind says once that a group may keep its events for ever.

@@ -10,13 +10,10 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // LogsOptions say how CloudWatch Logs is called.
@@ -64,7 +61,7 @@ type Logs struct {
 	client        *awsclient.Client
 	// service is CloudWatch Logs with the credentials for it; nil before the
 	// first delivery, and after an error that somebody may have mended by now.
-	service *logsService
+	service *logs.Client
 	// endless are groups that this sink has made, or may have, without a retention
 	// so far; blind is true once it was said that it may not look at groups.
 	endless map[string]bool
@@ -73,12 +70,6 @@ type Logs struct {
 	mu       sync.Mutex        // guards what follows
 	rejected map[string]uint64 // events by reason
 	entities map[string]uint64 // requests by the reason for which their entity was refused
-}
-
-type logsService struct {
-	api         *cloudwatchlogs.Client
-	http        awsclient.HTTPClient
-	credentials aws.CredentialsProvider
 }
 
 func newLogs(p *packer, o Options) (*Logs, error) {
@@ -134,11 +125,11 @@ func (s *Logs) Deliver(ctx context.Context, data []byte) error {
 		return &sink.Error{Kind: sink.Poisoned, Err: err}
 	}
 	failure := s.put(ctx, r)
-	if is[*types.ResourceNotFoundException](failure) {
+	if is(failure, logs.NotFound) {
 		if failure := s.make(ctx, r); failure != nil {
 			return s.unsent(failure)
 		}
-		if failure = s.put(ctx, r); is[*types.ResourceNotFoundException](failure) {
+		if failure = s.put(ctx, r); is(failure, logs.NotFound) {
 			return s.unsent(failure) // not everywhere yet
 		}
 	}
@@ -158,25 +149,18 @@ func (s *Logs) unsent(e *sink.Error) *sink.Error {
 	return e
 }
 
-// is reports whether an error, which may be nil, is of a type.
-func is[E error](e *sink.Error) bool {
-	if e == nil {
-		return false
-	}
-	_, ok := errors.AsType[E](e)
-	return ok
-}
+// is reports whether an error, which may be nil, has a code of package logs.
+func is(e *sink.Error, code string) bool { return e != nil && logs.Is(e, code) }
 
-// call makes one call to CloudWatch Logs; do makes it with the option that it is
-// given.
-func (s *Logs) call(ctx context.Context, operation, group string, do func(use func(*cloudwatchlogs.Options)) error) *sink.Error {
+// call makes one call to CloudWatch Logs, which is about a group.
+func (s *Logs) call(ctx context.Context, operation, group string, in, out any) *sink.Error {
 	if s.service == nil {
 		if err := s.connect(ctx); err != nil {
 			return err
 		}
 	}
-	x := &awsclient.Exchange{Owner: s.client, HTTP: s.service.http}
-	failure := s.exchange(ctx, x, operation, group, do)
+	x := &awsclient.Exchange{Owner: s.client, HTTP: s.service.HTTP}
+	failure := s.exchange(ctx, x, operation, group, in, out)
 	if failure != nil && x.Stale(failure) {
 		s.service = nil
 	}
@@ -188,22 +172,13 @@ func (s *Logs) connect(ctx context.Context) *sink.Error {
 	if failure != nil {
 		return failure
 	}
-	api := cloudwatchlogs.NewFromConfig(cfg, func(o *cloudwatchlogs.Options) {
-		if endpoint := s.client.Endpoint(); endpoint != nil {
-			o.BaseEndpoint = endpoint
-		}
-	})
-	s.service = &logsService{api: api, http: cfg.HTTPClient, credentials: cfg.Credentials}
+	s.service = logs.New(ctx, s.client, cfg, s.o.Account.Endpoint)
 	return nil
 }
 
-func (s *Logs) exchange(ctx context.Context, x *awsclient.Exchange, operation, group string, do func(use func(*cloudwatchlogs.Options)) error) *sink.Error {
-	credentials, err := s.service.credentials.Retrieve(ctx)
-	if err != nil {
-		return x.ClassifyCredentials(err)
-	}
-	if err := do(func(o *cloudwatchlogs.Options) { o.HTTPClient = x }); err != nil {
-		return x.Classify(err, operation, permission(operation, group), credentials)
+func (s *Logs) exchange(ctx context.Context, x *awsclient.Exchange, operation, group string, in, out any) *sink.Error {
+	if err := s.service.Call(ctx, x, operation, in, out); err != nil {
+		return x.Classify(err, operation, permission(operation, group), s.service.Credentials)
 	}
 	return nil
 }
@@ -222,16 +197,12 @@ func permission(operation, group string) string {
 
 // put sends the events of r.
 func (s *Logs) put(ctx context.Context, r *logsRequest) *sink.Error {
-	var out *cloudwatchlogs.PutLogEventsOutput
-	failure := s.call(ctx, "PutLogEvents", r.Group, func(use func(*cloudwatchlogs.Options)) (err error) {
-		out, err = s.service.api.PutLogEvents(ctx, r.input(), use)
-		return err
-	})
-	if failure != nil {
+	var out logs.PutLogEventsOutput
+	if failure := s.call(ctx, "PutLogEvents", r.Group, r.input(), &out); failure != nil {
 		return failure
 	}
 	if e := out.RejectedEntityInfo; e != nil {
-		s.noteEntity(string(e.ErrorType))
+		s.noteEntity(e.ErrorType)
 	}
 	return s.noteRejected(out.RejectedLogEventsInfo, len(r.events))
 }
@@ -245,15 +216,15 @@ const (
 
 // noteRejected counts the events that were rejected of n. If that is all, it is
 // an error: all have the same time, so that nothing else is to be expected.
-func (s *Logs) noteRejected(info *types.RejectedLogEventsInfo, n int) *sink.Error {
+func (s *Logs) noteRejected(info *logs.RejectedEvents, n int) *sink.Error {
 	if info == nil {
 		return nil
 	}
-	index := func(p *int32, absent int) int {
+	index := func(p *int, absent int) int {
 		if p == nil {
 			return absent
 		}
-		return min(max(int(*p), 0), n)
+		return min(max(*p, 0), n)
 	}
 	old, expired := index(info.TooOldLogEventEndIndex, 0), index(info.ExpiredLogEventEndIndex, 0)
 	counts := map[string]int{

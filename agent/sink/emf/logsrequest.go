@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
-
 	"github.com/enawatch/enawatch/agent/sink"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // logsVersion is that of the encoding below. Members may be added to it without
@@ -62,15 +60,11 @@ func decodeLogs(data []byte) (*logsRequest, error) {
 	return &r, nil
 }
 
-// input returns r as the SDK wants it.
-func (r *logsRequest) input() *cloudwatchlogs.PutLogEventsInput {
-	in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: &r.Group, LogStreamName: &r.Stream}
+// input returns r as PutLogEvents takes it.
+func (r *logsRequest) input() *logs.PutLogEventsInput {
+	in := &logs.PutLogEventsInput{LogGroupName: r.Group, LogStreamName: r.Stream, Entity: (*logs.Entity)(r.Entity)}
 	for _, e := range r.events {
-		message := string(e)
-		in.LogEvents = append(in.LogEvents, types.InputLogEvent{Timestamp: &r.Time, Message: &message})
-	}
-	if r.Entity != nil {
-		in.Entity = &types.Entity{KeyAttributes: r.Entity.KeyAttributes, Attributes: r.Entity.Attributes}
+		in.LogEvents = append(in.LogEvents, logs.Event{Timestamp: r.Time, Message: string(e)})
 	}
 	return in
 }

@@ -2,14 +2,10 @@ package emf
 
 import (
 	"context"
-	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
+	"github.com/enawatch/enawatch/agent/sink/awsclient/logs"
 )
 
 // Account is the client of the account that has the log group.
@@ -25,15 +21,10 @@ func (s *Logs) Probe(ctx context.Context, r metric.Resource) awsclient.Probe {
 	if p.Failure = s.connect(ctx); p.Failure != nil {
 		return p
 	}
-	p.HTTP = s.service.http
-	ancient := time.UnixMilli(1).UnixMilli()
-	p.Failure = s.exchange(ctx, p.Exchange, "PutLogEvents", group, func(use func(*cloudwatchlogs.Options)) error {
-		_, err := s.service.api.PutLogEvents(ctx, &cloudwatchlogs.PutLogEventsInput{
-			LogGroupName: &group, LogStreamName: &stream, LogEvents: []types.InputLogEvent{{Timestamp: &ancient, Message: aws.String("enawatch doctor")}},
-		}, use)
-		return err
-	})
-	if is[*types.ResourceNotFoundException](p.Failure) {
+	p.HTTP = s.service.HTTP
+	ancient := []logs.Event{{Timestamp: 1, Message: "enawatch doctor"}}
+	p.Failure = s.exchange(ctx, p.Exchange, "PutLogEvents", group, &logs.PutLogEventsInput{LogGroupName: group, LogStreamName: stream, LogEvents: ancient}, nil)
+	if is(p.Failure, logs.NotFound) {
 		p.Failure, p.Shows = nil, p.Shows+"; it, or its stream, is not there yet: the agent makes it"
 	}
 	return p
