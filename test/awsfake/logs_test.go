@@ -242,6 +242,29 @@ func TestPutLogEventsEntity(t *testing.T) {
 	}
 }
 
+// TestQueryToken: what comes twice with one token is there once.
+func TestQueryToken(t *testing.T) {
+	c := logs(t, start(t, awsfake.Options{}))
+	put := func(token string) (string, error) {
+		out, err := c.PutQueryDefinition(t.Context(), &cloudwatchlogs.PutQueryDefinitionInput{Name: aws.String("q"), QueryString: aws.String("fields @message"), ClientToken: &token})
+		if err != nil {
+			return "", err
+		}
+		return aws.ToString(out.QueryDefinitionId), nil
+	}
+	one, err1 := put(strings.Repeat("a", 36))
+	again, err2 := put(strings.Repeat("a", 36))
+	two, err3 := put(strings.Repeat("b", 128))
+	if err := errors.Join(err1, err2, err3); err != nil || one != again || one == two {
+		t.Errorf("%s, %s, %s, %v", one, again, two, err)
+	}
+	for _, bad := range []string{"", strings.Repeat("a", 35), strings.Repeat("a", 129), strings.Repeat("a", 36) + " "} {
+		if _, err := put(bad); err == nil || !strings.Contains(err.Error(), "InvalidParameterException") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 func TestLogNames(t *testing.T) {
 	c := logs(t, start(t, awsfake.Options{}))
 	createGroup := func(name string) error {

@@ -64,7 +64,7 @@ type Options struct {
 	Credentials aws.CredentialsProvider
 }
 
-// Client makes configurations for clients of the SDK.
+// Client makes configurations for clients of services.
 type Client struct {
 	o    Options
 	http *awshttp.BuildableClient

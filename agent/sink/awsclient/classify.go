@@ -127,7 +127,7 @@ func (x *Exchange) Classify(err error, operation, permission string, credentials
 		e.Err = fail(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), FirstLine(redact(api.ErrorMessage(), credentials.SecretAccessKey, credentials.SessionToken)))
 		switch {
 		case x.mistime(f, api):
-			e.Err, e.Remedy = fail(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), x.apart()), RemedyClock
+			e.Err, e.Remedy = failMistimed(err, "%s: %s: %s", operation, FirstLine(api.ErrorCode()), x.apart()), RemedyClock
 		case f.kind == sink.Credentials && f.remedy == "":
 			e.Remedy = permission
 		case f.kind == sink.Credentials && credentials.Source != "" && !f.signed:
@@ -141,11 +141,12 @@ func (x *Exchange) Classify(err error, operation, permission string, credentials
 
 // Stale reports whether e, an error of the exchange, calls for another
 // configuration: credentials may be found elsewhere by now. With a wrong clock
-// they must not be looked for anew: the SDK has learned the difference and signs
+// they must not be looked for anew: the client has learned the difference and signs
 // with it.
 func (x *Exchange) Stale(e *sink.Error) bool {
 	unsent := x.host == ""
-	return (e.Kind == sink.Credentials || unsent) && !x.mistimed
+	f, ok := errors.AsType[*failure](e.Err)
+	return (e.Kind == sink.Credentials || unsent) && !(ok && f.mistimed)
 }
 
 // foreign classifies an answer that is not in the service's words: somebody
@@ -202,7 +203,7 @@ func (x *Exchange) ClassifyCredentials(err error) *sink.Error {
 		e.Err = fail(err, "get AWS credentials: %s: %s", FirstLine(api.ErrorCode()), FirstLine(api.ErrorMessage()))
 		switch f := faultOf(api.ErrorCode(), x.status); {
 		case x.mistime(f, api):
-			e.Err, e.Remedy = fail(err, "get AWS credentials: %s: %s", FirstLine(api.ErrorCode()), x.apart()), RemedyClock
+			e.Err, e.Remedy = failMistimed(err, "get AWS credentials: %s: %s", FirstLine(api.ErrorCode()), x.apart()), RemedyClock
 		case f.kind == sink.Throttled || x.status >= http.StatusInternalServerError:
 			e.Kind = f.kind
 		case f.kind == sink.Credentials && f.remedy != "":
@@ -234,17 +235,15 @@ func remedyOf(err error) string {
 // minutes, and the answer took some of them.
 const maxSkew = 4 * time.Minute
 
-// mistime reports whether a signature was refused because of its time, and
-// keeps that.
+// mistime reports whether a signature was refused because of its time.
 func (x *Exchange) mistime(f fault, api smithy.APIError) bool {
 	skew, _ := x.Skew()
 	message := api.ErrorMessage()
-	x.mistimed = f.signed && (skew.Abs() > maxSkew ||
+	return f.signed && (skew.Abs() > maxSkew ||
 		strings.HasPrefix(message, "Signature expired") || strings.HasPrefix(message, "Signature not yet current"))
-	return x.mistimed
 }
 
-// apart says how far the clocks are apart, to the minute. The SDK signs by what
+// apart says how far the clocks are apart, to the minute. A client signs by what
 // it learned of that from the answer before, so that a clock which is set right
 // costs one more refusal.
 func (x *Exchange) apart() string {
@@ -263,6 +262,8 @@ func (x *Exchange) apart() string {
 type failure struct {
 	text  string
 	cause error
+	// mistimed is true if the host's clock is to blame.
+	mistimed bool
 }
 
 func (f *failure) Error() string { return f.text }
@@ -272,7 +273,12 @@ func (f *failure) Unwrap() error { return f.cause }
 
 // fail returns an error that err is the cause of.
 func fail(err error, format string, args ...any) error {
-	return &failure{fmt.Sprintf(format, args...), err}
+	return &failure{text: fmt.Sprintf(format, args...), cause: err}
+}
+
+// failMistimed is fail for a signature that was refused because of its time.
+func failMistimed(err error, format string, args ...any) error {
+	return &failure{fmt.Sprintf(format, args...), err, true}
 }
 
 // cause returns the text of an error of the network without what differs each

@@ -34,8 +34,6 @@ type Exchange struct {
 	// The answer's status and time of arrival; 0 without one.
 	status int
 	at     time.Time
-	// mistimed is true if the request was refused because of the host's clock.
-	mistimed bool
 }
 
 // Do sends a request.

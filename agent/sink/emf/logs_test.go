@@ -61,6 +61,26 @@ func stored(s *awsfake.Server) []byte {
 	return text
 }
 
+// A role is had in spite of the clock, as soon as it is known how far it is off:
+// by STS after one refusal, and by CloudWatch Logs after another.
+func TestLogsClockOfRole(t *testing.T) {
+	const role = "arn:aws:iam::123456789012:role/monitoring"
+	server := startFake(t, awsfake.Options{Roles: []awsfake.Role{{ARN: role}}})
+	server.SetSkew(time.Hour)
+	t.Setenv("AWS_ENDPOINT_URL_STS", server.URL())
+	s := newLogs(t, server, func(o *emf.Options) { o.Logs.Account.RoleARN = role })
+	request := pack(t, s, now(dnsBurst()))[0]
+	for _, who := range []string{"get AWS credentials", "PutLogEvents"} {
+		checkError(t, s.Deliver(t.Context(), request.Data), sink.Credentials, false, who+": ")
+	}
+	deliver(t, s, request)
+	for _, q := range server.Journal.Requests("logs", "PutLogEvents")[1:] {
+		if !strings.HasPrefix(q.AccessKeyID, "ASIA") {
+			t.Errorf("signed with %s, not by the role", q.AccessKeyID)
+		}
+	}
+}
+
 // Every window becomes log events, each of them a document with the window's
 // time, in a group and a stream that were made for it.
 func TestLogs(t *testing.T) {
@@ -427,8 +447,8 @@ func TestLogsSpoolFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// For the stand-in it is the day of the events; the SDK learns that from the
-	// first answer.
+	// For the stand-in it is the day of the events; the client learns that from
+	// the first answer.
 	server := startFake(t, awsfake.Options{Now: func() time.Time { return time.UnixMilli(1795421760000) }})
 	s := newLogs(t, server)
 	if err := s.Deliver(t.Context(), data); err != nil {
