@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -219,6 +220,18 @@ func TestLongAnswer(t *testing.T) {
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body)}, nil
 	})
 	if _, e := p.group(t); e == nil || !e.Ambiguous || !strings.Contains(errors.Unwrap(errors.Unwrap(e)).Error(), "too long") {
+		t.Errorf("%v", e)
+	}
+}
+
+// TestBrokenAnswer: what breaks off is none, though it may read well so far.
+func TestBrokenAnswer(t *testing.T) {
+	p := client(t, "http://logs.invalid")
+	p.ours.HTTP = roundTripper(func(*http.Request) (*http.Response, error) {
+		body := io.MultiReader(strings.NewReader("{}"), iotest.ErrReader(io.ErrUnexpectedEOF))
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body)}, nil
+	})
+	if _, e := p.group(t); e == nil || !e.Ambiguous || !errors.Is(e, io.ErrUnexpectedEOF) {
 		t.Errorf("%v", e)
 	}
 }
