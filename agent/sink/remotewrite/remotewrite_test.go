@@ -102,6 +102,32 @@ func deliver(t testing.TB, s *Sink, requests []sink.Request) (accepted int, drop
 	return accepted, dropped
 }
 
+// A host whose clock is an hour behind gets the credentials of a role all the same,
+// and then the workspace: each learns the difference from one refusal.
+func TestClockOfRole(t *testing.T) {
+	const role = "arn:aws:iam::123456789012:role/monitoring"
+	aws, err := awsfake.Start(awsfake.Options{Roles: []awsfake.Role{{ARN: role}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer aws.Close()
+	aws.SetSkew(time.Hour)
+	t.Setenv("AWS_ENDPOINT_URL_STS", aws.URL())
+	o := options(aws.URL() + writePath)
+	o.RoleARN = role
+	s := newSink(t, o)
+	request := s.Sample(snapshot(time.Now().Truncate(time.Second).Add(time.Hour), 5, "ens5"))[0]
+	for _, who := range []string{"get AWS credentials", "remote write"} {
+		err := s.Deliver(t.Context(), request.Data)
+		if e, ok := err.(*sink.Error); !ok || e.Kind != sink.Credentials || !strings.HasPrefix(err.Error(), who) {
+			t.Fatalf("%v, want the clock refused at %s", err, who)
+		}
+	}
+	if err := s.Deliver(t.Context(), request.Data); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a workspace of AMP has after two snapshots, of which the second lacks an
 // interface, and the end. The stand-in checks each signature.
 func TestWorkspace(t *testing.T) {

@@ -120,7 +120,7 @@ func (s *Sink) post(ctx context.Context, body []byte, v Version) (*answer, *sink
 		r.Header.Set("Content-Type", "application/x-protobuf")
 		r.Header.Set("X-Prometheus-Remote-Write-Version", "0.1.0")
 	}
-	secrets, failure := s.authorize(ctx, r, body)
+	secrets, failure := s.authorize(ctx, x, r, body)
 	if failure != nil {
 		return &answer{exchange: x}, failure
 	}
@@ -140,7 +140,7 @@ func (s *Sink) post(ctx context.Context, body []byte, v Version) (*answer, *sink
 }
 
 // authorize puts credentials on a request, and returns what must not be logged.
-func (s *Sink) authorize(ctx context.Context, r *http.Request, body []byte) (secrets []string, failure *sink.Error) {
+func (s *Sink) authorize(ctx context.Context, x *awsclient.Exchange, r *http.Request, body []byte) (secrets []string, failure *sink.Error) {
 	switch s.o.Auth {
 	case SigV4:
 		if s.signer == nil {
@@ -149,7 +149,9 @@ func (s *Sink) authorize(ctx context.Context, r *http.Request, body []byte) (sec
 			}
 		}
 		if failure := s.signer.Sign(ctx, r, body, s.o.Now().Add(s.skew)); failure != nil {
-			s.signer = nil // credentials may be found elsewhere by the next time
+			if x.Stale(failure) {
+				s.signer = nil // credentials may be found elsewhere by the next time
+			}
 			return nil, failure
 		}
 		return []string{s.signer.Credentials.SecretAccessKey, s.signer.Credentials.SessionToken}, nil
