@@ -245,7 +245,7 @@ func (s *Sink) note(header http.Header, body []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rejected += rejected
+	s.rejected += min(rejected, maxPoints) // no request has more
 	if message = awsclient.FirstLine(message); message == s.remark {
 		return
 	}

@@ -187,6 +187,7 @@ func TestPartialSuccess(t *testing.T) {
 		{"nothing", protoType, "", 0, ""},
 		{"rejected", protoType, partial(3, "too many labels"), 3, "too many labels"},
 		{"rejected, in JSON", jsonType, `{"partialSuccess":{"rejectedDataPoints":"4","errorMessage":"no"}}`, 4, "why=no"},
+		{"more than there are", protoType, partial(1<<30, "x"), maxPoints, "why=x"},
 		{"a remark", protoType, partial(0, "use another name"), 0, "use another name"},
 		{"nonsense", protoType, "\x0a\xff", 0, ""},
 		{"nonsense, in JSON", jsonType, "{", 0, ""},
