@@ -31,28 +31,49 @@ func limit(getenv func(string) string) {
 	}
 }
 
-// GiveBack returns to the kernel what is free in the heap, and the pages of files
+// giveBackAll returns to the kernel what is free in the heap, and the pages of files
 // that are mapped: the program's own code and constants, and the state file. The
 // kernel has them in its cache and maps those that are used again, a few of twenty
-// MiB.
-func GiveBack() error {
-	defer debug.FreeOSMemory()     // what the lines below leave, too
-	return dropAll("smaps", clean) // in which the kernel counts every page
+// MiB. It returns the mappings that it found clean.
+func giveBackAll() (mappings map[string]bool, err error) {
+	defer debug.FreeOSMemory()                    // what the lines below leave, too
+	smaps, err := os.ReadFile("/proc/self/smaps") // in which the kernel counts every page
+	if err != nil {
+		return nil, fmt.Errorf("give back memory: %w", err)
+	}
+	mappings = clean(string(smaps))
+	for mapping := range mappings {
+		if err := dropMapping(mapping); err != nil {
+			return nil, err
+		}
+	}
+	return mappings, nil
 }
 
-// giveBackShared returns the pages of the state file alone, which costs little.
-func giveBackShared() error { return dropAll("maps", shared) }
-
-// dropAll drops the mappings that choose finds in a file of /proc/self.
-func dropAll(name string, choose func(string) []span) error {
-	text, err := os.ReadFile("/proc/self/" + name)
+// giveBackFiles returns the pages of files alone, which is little work. Private
+// mappings must have been found clean before.
+func giveBackFiles(cleanBefore map[string]bool) error {
+	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return fmt.Errorf("give back memory: %w", err)
 	}
-	for _, s := range choose(string(text)) {
-		if err := drop(s.from, s.to); err != nil {
-			return fmt.Errorf("give back memory: madvise: %w", err)
+	for mapping := range strings.Lines(string(maps)) {
+		if cleanBefore[mapping] || shared(mapping) {
+			if err := dropMapping(mapping); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+func dropMapping(mapping string) error {
+	s, ok := file(mapping)
+	if !ok {
+		return nil
+	}
+	if err := drop(s.from, s.to); err != nil {
+		return fmt.Errorf("give back memory: madvise: %w", err)
 	}
 	return nil
 }
@@ -60,33 +81,30 @@ func dropAll(name string, choose func(string) []span) error {
 // span is a range of addresses.
 type span struct{ from, to uintptr }
 
-// clean lists the mappings whose every page is as in a file: this process can't
+// clean finds the mappings whose every page is as in a file: this process can't
 // write to them, and none of their pages is its own (proc_pid_smaps(5)). What the
 // dynamic linker wrote to before it protected it, in a program that is not
-// static, would be lost.
-func clean(smaps string) (list []span) {
+// static, would be lost. It returns them as lines of proc_pid_maps(5).
+func clean(smaps string) map[string]bool {
+	found := map[string]bool{}
 	var mapping string
 	for line := range strings.Lines(smaps) {
 		switch {
 		case line[0] < 'A' || line[0] > 'Z': // as keys begin
 			mapping = line
 		case strings.HasPrefix(line, "Anonymous:"):
-			if s, ok := file(mapping); ok && strings.Fields(line)[1] == "0" {
-				list = append(list, s)
+			if _, ok := file(mapping); ok && strings.Fields(line)[1] == "0" {
+				found[strings.Clone(mapping)] = true
 			}
 		}
 	}
-	return list
+	return found
 }
 
-// shared lists the mappings of files that no process can have pages of its own of.
-func shared(maps string) (list []span) {
-	for mapping := range strings.Lines(maps) {
-		if s, ok := file(mapping); ok && strings.HasSuffix(strings.Fields(mapping)[1], "s") {
-			list = append(list, s)
-		}
-	}
-	return list
+// shared reports whether no process can have pages of its own of a mapping.
+func shared(mapping string) bool {
+	_, ok := file(mapping)
+	return ok && strings.HasSuffix(strings.Fields(mapping)[1], "s")
 }
 
 // file returns the addresses of a mapping if it is of a file, not to be written to.
@@ -101,9 +119,9 @@ func file(mapping string) (s span, ok bool) {
 
 // Memory is given back when work is done, calm after it, as what belongs together
 // ends together: for the first time after the start, then after the first delivery,
-// since each brings along code that is not needed again, and then seldom. Done every
-// minute it took a third of the agent's processor time. What a delivery reads of a
-// full state file is megabytes, and given back after pause.
+// since each leaves what is not needed again, and then seldom: done every minute it
+// took a third of the agent's processor time. Pages of files are given back after
+// every pause, for next to nothing.
 const (
 	calm   = time.Second
 	pause  = 50 * time.Second
@@ -121,7 +139,8 @@ type Keeper struct {
 	times   int
 	// Report is told what went wrong, once.
 	Report func(error)
-	give   func(all bool) error // GiveBack and giveBackShared if nil
+	give   func(all bool) error // giveBack of the keeper if nil
+	clean  map[string]bool      // mappings that were found so
 }
 
 // Done says that some work is done, which may have left garbage.
@@ -132,10 +151,10 @@ func (k *Keeper) Done() {
 		return
 	}
 	k.pending = true
-	time.AfterFunc(max(calm, pause-time.Since(k.last)), k.giveBack)
+	time.AfterFunc(max(calm, pause-time.Since(k.last)), k.due)
 }
 
-func (k *Keeper) giveBack() {
+func (k *Keeper) due() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.pending, k.last, k.times = false, time.Now(), k.times+1
@@ -146,7 +165,7 @@ func (k *Keeper) giveBack() {
 	k.limited.Do(func() { limit(os.Getenv) })
 	give := k.give
 	if give == nil {
-		give = giveBack
+		give = k.giveBack
 	}
 	if err := give(all); err != nil && k.Report != nil {
 		k.Report(err)
@@ -154,9 +173,10 @@ func (k *Keeper) giveBack() {
 	}
 }
 
-func giveBack(all bool) error {
+func (k *Keeper) giveBack(all bool) (err error) {
 	if all {
-		return GiveBack()
+		k.clean, err = giveBackAll()
+		return err
 	}
-	return giveBackShared()
+	return giveBackFiles(k.clean)
 }
