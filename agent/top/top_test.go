@@ -1,6 +1,7 @@
 package top
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -99,6 +100,16 @@ func TestScreens(t *testing.T) {
 			golden(t, name, strings.Join(lines, "\n")+"\n")
 		})
 	}
+}
+
+// The document of these screens, as an agent sends it: test/beds/browser has the
+// real program draw them in a real terminal.
+func TestDocument(t *testing.T) {
+	text, err := json.MarshalIndent(trouble(), "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "document", string(text)+"\n")
 }
 
 func TestReport(t *testing.T) { golden(t, "report", Report(trouble(), 100, time.UTC)) }

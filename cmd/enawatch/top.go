@@ -253,7 +253,9 @@ func topLoop(ctx context.Context, f *feed, s *top.Screen, keys <-chan string, si
 	}
 }
 
-// paintTop writes a screen over the one that is there, in one write.
+// paintTop writes a screen over the one that is there, in one write. Each line is
+// erased before it is written: the cursor stays on the last column of a full one,
+// which an erasure behind it would take.
 func paintTop(w io.Writer, lines []string) error {
 	var b bytes.Buffer
 	b.WriteString("\x1b[H")
@@ -261,9 +263,8 @@ func paintTop(w io.Writer, lines []string) error {
 		if n > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(line + "\x1b[K")
+		b.WriteString("\x1b[K" + line)
 	}
-	b.WriteString("\x1b[J")
 	_, err := w.Write(b.Bytes())
 	return err
 }

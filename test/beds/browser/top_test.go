@@ -11,7 +11,7 @@ import (
 	"github.com/enawatch/enawatch/test/beds/bed"
 )
 
-// top in a real terminal: choose, sort, filter, resize, leave.
+// The rig's host in a real terminal: choose, sort, filter, resize, leave.
 func TestTopInATerminal(t *testing.T) {
 	a := startAgent(t, scenarioFile(t))
 	socket := "ew-" + rand.Text()[:10]
