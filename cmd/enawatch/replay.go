@@ -93,6 +93,7 @@ func replayed(d *live.Document, cfg *config.Config, alarms *wanted) (*replay.Rep
 		return nil, err
 	}
 	r := replay.NewReport(d)
+	r.Notes = append(r.Notes, "Link-local traffic, tables of connections and stats of queues are not recorded second by second: metrics of these, and alarms on them, are not replayed.")
 	r.Through = replay.Through{SampleInterval: cfg.SampleInterval.String(), PublishInterval: cfg.PublishInterval.String(), Zeros: cfg.Zeros, Namespace: o.Namespace}
 	if d.InstanceID == "" {
 		d.InstanceID = unnamed
