@@ -117,6 +117,7 @@ func machine() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	kernel, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
 	return fmt.Sprintf("%d processors (%s), %s, Linux %s, %s, %s", runtime.NumCPU(), runtime.GOARCH, system,
-		unix.ByteSliceToString(u.Release[:]), runtime.Version(), strings.TrimSuffix(string(versions), ", ")), nil
+		kernel, runtime.Version(), strings.TrimSuffix(string(versions), ", ")), nil
 }
