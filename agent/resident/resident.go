@@ -31,49 +31,26 @@ func limit(getenv func(string) string) {
 	}
 }
 
-// giveBackAll returns to the kernel what is free in the heap, and the pages of files
-// that are mapped: the program's own code and constants, and the state file. The
-// kernel has them in its cache and maps those that are used again, a few of twenty
-// MiB. It returns the mappings that it found clean.
-func giveBackAll() (mappings map[string]bool, err error) {
+// giveBackAll returns to the kernel what is free in the heap, and the pages of the
+// program: its code and constants. The kernel has them in its cache and maps those
+// that are used again, a few of twenty MiB. It returns the mappings that it found
+// clean. Those of other files may be gone, and others in their place, by the time
+// that they are dropped.
+func giveBackAll(program string) (mappings []span, err error) {
 	defer debug.FreeOSMemory()                    // what the lines below leave, too
 	smaps, err := os.ReadFile("/proc/self/smaps") // in which the kernel counts every page
 	if err != nil {
 		return nil, fmt.Errorf("give back memory: %w", err)
 	}
-	mappings = clean(string(smaps))
-	for mapping := range mappings {
-		if err := dropMapping(mapping); err != nil {
-			return nil, err
-		}
-	}
-	return mappings, nil
+	mappings = clean(string(smaps), program)
+	return mappings, dropAll(mappings)
 }
 
-// giveBackFiles returns the pages of files alone, which is little work. Private
-// mappings must have been found clean before.
-func giveBackFiles(cleanBefore map[string]bool) error {
-	maps, err := os.ReadFile("/proc/self/maps")
-	if err != nil {
-		return fmt.Errorf("give back memory: %w", err)
-	}
-	for mapping := range strings.Lines(string(maps)) {
-		if cleanBefore[mapping] || shared(mapping) {
-			if err := dropMapping(mapping); err != nil {
-				return err
-			}
+func dropAll(mappings []span) error {
+	for _, s := range mappings {
+		if err := drop(s.from, s.to); err != nil {
+			return fmt.Errorf("give back memory: madvise: %w", err)
 		}
-	}
-	return nil
-}
-
-func dropMapping(mapping string) error {
-	s, ok := file(mapping)
-	if !ok {
-		return nil
-	}
-	if err := drop(s.from, s.to); err != nil {
-		return fmt.Errorf("give back memory: madvise: %w", err)
 	}
 	return nil
 }
@@ -81,36 +58,29 @@ func dropMapping(mapping string) error {
 // span is a range of addresses.
 type span struct{ from, to uintptr }
 
-// clean finds the mappings whose every page is as in a file: this process can't
-// write to them, and none of their pages is its own (proc_pid_smaps(5)). What the
-// dynamic linker wrote to before it protected it, in a program that is not
-// static, would be lost. It returns them as lines of proc_pid_maps(5).
-func clean(smaps string) map[string]bool {
-	found := map[string]bool{}
+// clean lists the program's mappings whose every page is as in its file: this process
+// can't write to them, and none of their pages is its own (proc_pid_smaps(5)). What
+// the dynamic linker wrote to before it protected it, in a program that is not
+// static, would be lost.
+func clean(smaps, program string) (list []span) {
 	var mapping string
 	for line := range strings.Lines(smaps) {
 		switch {
 		case line[0] < 'A' || line[0] > 'Z': // as keys begin
 			mapping = line
 		case strings.HasPrefix(line, "Anonymous:"):
-			if _, ok := file(mapping); ok && strings.Fields(line)[1] == "0" {
-				found[strings.Clone(mapping)] = true
+			if s, ok := of(program, mapping); ok && strings.Fields(line)[1] == "0" {
+				list = append(list, s)
 			}
 		}
 	}
-	return found
+	return list
 }
 
-// shared reports whether no process can have pages of its own of a mapping.
-func shared(mapping string) bool {
-	_, ok := file(mapping)
-	return ok && strings.HasSuffix(strings.Fields(mapping)[1], "s")
-}
-
-// file returns the addresses of a mapping if it is of a file, not to be written to.
-func file(mapping string) (s span, ok bool) {
+// of returns the addresses of a mapping if it is of the file, not to be written to.
+func of(path, mapping string) (s span, ok bool) {
 	fields := strings.Fields(mapping)
-	if len(fields) != 6 || fields[5][0] != '/' || strings.Contains(fields[1], "w") {
+	if len(fields) != 6 || fields[5] != path || strings.Contains(fields[1], "w") {
 		return s, false
 	}
 	_, err := fmt.Sscanf(fields[0], "%x-%x", &s.from, &s.to)
@@ -120,8 +90,8 @@ func file(mapping string) (s span, ok bool) {
 // Memory is given back when work is done, calm after it, as what belongs together
 // ends together: for the first time after the start, then after the first delivery,
 // since each leaves what is not needed again, and then seldom: done every minute it
-// took a third of the agent's processor time. Pages of files are given back after
-// every pause, for next to nothing.
+// took a third of the agent's processor time. The program's pages are given back
+// after every pause.
 const (
 	calm   = time.Second
 	pause  = 50 * time.Second
@@ -140,7 +110,9 @@ type Keeper struct {
 	// Report is told what went wrong, once.
 	Report func(error)
 	give   func(all bool) error // giveBack of the keeper if nil
-	clean  map[string]bool      // mappings that were found so
+	clean  []span               // the program's mappings that were found so
+
+	program string // the path of the program's file if not empty
 }
 
 // Done says that some work is done, which may have left garbage.
@@ -174,9 +146,15 @@ func (k *Keeper) due() {
 }
 
 func (k *Keeper) giveBack(all bool) (err error) {
-	if all {
-		k.clean, err = giveBackAll()
-		return err
+	if !all {
+		return dropAll(k.clean)
 	}
-	return giveBackFiles(k.clean)
+	program := k.program
+	if program == "" {
+		if program, err = os.Readlink("/proc/self/exe"); err != nil {
+			return fmt.Errorf("give back memory: %w", err)
+		}
+	}
+	k.clean, err = giveBackAll(program)
+	return err
 }

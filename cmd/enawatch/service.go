@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -101,6 +102,10 @@ func hostService() (service.Service, error) {
 		c.Executable, err = exec.LookPath("setpriv")
 		if err != nil {
 			return nil, errors.New("setpriv is missing, with which the agent is to run as nobody: install util-linux")
+		}
+		// BusyBox has one that can't.
+		if help, _ := exec.Command(c.Executable, "--help").CombinedOutput(); !bytes.Contains(help, []byte("--bounding-set")) {
+			return nil, fmt.Errorf("%s can't take capabilities away, which the agent is to run without: install util-linux", c.Executable)
 		}
 		id := strconv.Itoa(serviceUID)
 		c.Arguments = []string{"--reuid=" + id, "--regid=" + id, "--clear-groups", "--no-new-privs", "--bounding-set=-all", path, "run"}

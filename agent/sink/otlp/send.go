@@ -240,12 +240,16 @@ func (s *Sink) note(header http.Header, body []byte) {
 		rejected, _ = lastField(partial, partialRejected)
 		message = string(text)
 	}
+	if int64(rejected) < 0 {
+		rejected = 0
+	}
+	rejected = min(rejected, maxPoints) // no request has more
 	if rejected == 0 && message == "" {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rejected += min(rejected, maxPoints) // no request has more
+	s.rejected += rejected
 	if message = awsclient.FirstLine(message); message == s.remark {
 		return
 	}

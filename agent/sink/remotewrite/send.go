@@ -242,11 +242,11 @@ func (s *Sink) forbidden(e *sink.Error, x *awsclient.Exchange) {
 	switch s.o.Auth {
 	case SigV4:
 		e.Remedy = "give the identity that enawatch has on this host the action aps:RemoteWrite on the workspace (deploy/iam/amp-remote-write.json)"
-		if skew, ok := x.Skew(); ok && skew.Abs() > maxSkew {
+		if skew, ok := x.Skew(); ok && (skew-s.skew).Abs() > maxSkew { // from the time that was signed
 			s.skew, e.Remedy = skew, awsclient.RemedyClock // the next signature has the right time
 			return
 		}
-		s.skew, s.signer = 0, nil
+		s.signer = nil
 	case NoAuth:
 		e.Remedy = "set auth, or the header that names the tenant, as headers: {X-Scope-OrgID: NAME}"
 	default:
