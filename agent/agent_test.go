@@ -220,6 +220,25 @@ steps:
 	})
 }
 
+// A driver that is loaded anew between two readings: by the old name, another
+// device is read before its arrival is known, and what it counted is counted once.
+func TestDeviceTakesAnothersPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0}
+steps:
+- {at: 1500ms, add: {pps_allowance_exceeded: 2}}
+- {at: 5300ms, detach: true}
+- {at: 5400ms, attach: true}
+- {at: 5500ms, add: {pps_allowance_exceeded: 4}}
+- {at: 9s, add: {pps_allowance_exceeded: 1}}
+`), nil)
+		h.run(t, 15*time.Second)
+		h.conserved(t)
+	})
+}
+
 func TestHostWithoutENASaysSoOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := on(t, scenario(t, `

@@ -35,7 +35,7 @@ func (a *Agent) NameENI(mac, id, subnet string) {
 		i.row.Interface.Pods = a.pods(i.index, id)
 		if !a.Want(i.row.Interface) {
 			a.unwanted[i.index] = sighting{ena.Netdev{Index: i.index, Interface: i.row.Interface, Driver: i.driver}, ena.Found}
-			a.stopReading(at)
+			a.stopReading(at, true)
 		}
 	}
 	a.reconsider(mac)

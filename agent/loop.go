@@ -274,9 +274,9 @@ func (a *Agent) changed(n ena.Netdev, c ena.Change) {
 		return
 	}
 	if at >= 0 {
-		a.stopReading(at)
+		a.stopReading(at, c != ena.Replaced)
 	}
-	if c != ena.Left {
+	if c != ena.Left && c != ena.Replaced {
 		a.newInterface(n, c)
 	}
 }
@@ -298,10 +298,11 @@ func (a *Agent) rename(i *iface, mi metric.Interface) {
 	i.fresh = false
 }
 
-// stopReading takes an interface out. The caller holds the lock.
-func (a *Agent) stopReading(at int) {
+// stopReading takes an interface out. What was read of it last, if it is its own,
+// still counts. The caller holds the lock.
+func (a *Agent) stopReading(at int, own bool) {
 	i := a.interfaces[at]
-	if i.fresh && !i.busy {
+	if own && i.fresh && !i.busy {
 		a.observe(i) // its last drops
 	}
 	a.Log.Info("no longer reading an interface", event.Key, event.Detach, "interface", i.name(), "mac", i.row.Interface.MAC)

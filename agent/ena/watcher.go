@@ -28,6 +28,9 @@ const (
 	Changed
 	// Left is a known interface that is gone.
 	Left
+	// Replaced is one that is gone and whose name another device has, as when the
+	// driver was loaded anew: what was read by the name last may be the other's.
+	Replaced
 )
 
 // Netdev is an ENA interface and what its driver said when it was found.
@@ -118,15 +121,16 @@ func (w *Watcher) list() error {
 	if !w.listed {
 		known = highest // all of the first list was there before us
 	}
-	for _, l := range links {
-		w.see(l, known)
-	}
-	w.listed, w.relist, w.highest = true, false, highest
+	// First those that left: others may have their names, and be the same ENI.
 	for index := range w.ena {
 		if _, ok := present[index]; !ok {
 			w.leave(index)
 		}
 	}
+	for _, l := range links {
+		w.see(l, known)
+	}
+	w.listed, w.relist, w.highest = true, false, highest
 	for index := range w.foreign {
 		if _, ok := present[index]; !ok {
 			delete(w.foreign, index)
@@ -185,6 +189,10 @@ func (w *Watcher) leave(index int) {
 	delete(w.foreign, index)
 	if d, ok := w.ena[index]; ok {
 		delete(w.ena, index)
-		w.report(*d, Left)
+		c := Replaced
+		if _, err := w.kernel.Driver(d.Interface.Name); errors.Is(err, ErrGone) {
+			c = Left
+		}
+		w.report(*d, c)
 	}
 }

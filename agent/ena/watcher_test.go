@@ -10,7 +10,7 @@ import (
 func poll(t *testing.T, w *Watcher, rescan bool) []string {
 	t.Helper()
 	var got []string
-	word := map[Change]string{Found: "found", Attached: "attached", Changed: "changed", Left: "left"}
+	word := map[Change]string{Found: "found", Attached: "attached", Changed: "changed", Left: "left", Replaced: "replaced"}
 	err := w.Poll(rescan, func(d Netdev, c Change) {
 		line := fmt.Sprintf("%s %d %s", word[c], d.Index, d.Interface.Name)
 		if d.Interface.Link == "up" && c == Changed {
@@ -54,7 +54,10 @@ func TestWatcher(t *testing.T) {
 			k.add(14, "ens10", "ena")
 			k.rename(2, "eth0")
 			k.lost = true
-		}, false, []string{"attached 15 ens11", "attached 14 ens10", "changed 2 eth0", "left 12 ens7"}},
+		}, false, []string{"left 12 ens7", "attached 15 ens11", "attached 14 ens10", "changed 2 eth0"}},
+		{"the driver was loaded anew", func() { k.remove(14); k.add(16, "ens10", "ena") }, false, []string{"replaced 14 ens10", "attached 16 ens10"}},
+		{"and events were lost", func() { k.remove(16); k.add(17, "ens10", "ena"); k.lost = true }, false, []string{"replaced 16 ens10", "attached 17 ens10"}},
+		{"a foreign device has the name", func() { k.remove(17); k.add(18, "ens10", "veth") }, false, []string{"replaced 17 ens10"}},
 		{"a rescan without news", func() {}, true, nil},
 	}
 	for _, s := range steps {

@@ -156,8 +156,6 @@ func (s *service) reload(t *testing.T) {
 	Unload(t)
 	Load(t, 5, 6, 7)
 	up(t, 5, 6, 7)
-	// The first second of a device that took another's place is not held here.
-	s.windows(t, 2)
 	s.drop(t, 5, "pps_allowance_exceeded", 4)
 	s.drop(t, 7, "bw_in_allowance_exceeded", 5)
 }
@@ -217,14 +215,6 @@ func (s *service) arrives(t *testing.T, counter string) {
 	bed.Eventually(t, fmt.Sprintf("CloudWatch has %g of %s", s.added[counter], counter), func() bool { return s.sum(counter) >= s.added[counter] })
 }
 
-// windows waits until so many more requests came.
-func (s *service) windows(t *testing.T, n int) {
-	t.Helper()
-	requests := func() int { return len(s.aws.Journal.Requests("cloudwatch", "PutMetricData")) }
-	had := requests()
-	bed.Eventually(t, "more windows", func() bool { return requests() >= had+n })
-}
-
 // sum is what CloudWatch has of a counter, once.
 func (s *service) sum(counter string) float64 {
 	m := s.aws.CloudWatch.Summarize(awsfake.MetricQuery{Name: counter})
@@ -272,9 +262,6 @@ func (s *service) inGroup(t *testing.T, program string, args ...string) *exec.Cm
 // kill: what was dropped while the agent was away counts when it is back.
 func (s *service) kill(t *testing.T) {
 	before := property(t, "NRestarts")
-	// What is on its way when it is killed may arrive twice, which is said, but not
-	// what is held here: once later windows have come, what was dropped is done with.
-	s.windows(t, 2)
 	pid, err := strconv.Atoi(property(t, "MainPID"))
 	if err == nil {
 		err = syscall.Kill(pid, syscall.SIGKILL)
