@@ -7,6 +7,7 @@ package live
 // all.
 type column struct {
 	gauge bool
+	from  uint64 // the tick of a gauge's first value: a new driver may bring it along
 	// entries hold, oldest first, for each such second: how many seconds it came
 	// after the entry before, if not one; then number<<1, odd if that is there. Both
 	// are varints whose bytes are in reverse, as the newest seconds are asked for
@@ -154,6 +155,8 @@ func (p *place) back(tick uint64) (went bool) {
 func (p *place) at(tick uint64, s State) uint32 {
 	p.back(tick)
 	switch {
+	case p.c.gauge && tick < p.c.from:
+		return none
 	case p.end == 0 || p.tick != tick:
 		return p.c.expected(s, p.level)
 	case p.value == 0:

@@ -294,7 +294,7 @@ func (r *Row) put(at, slot int, value uint64, has bool) {
 	}
 	gauge := kept[at].Entry().Kind == metric.Gauge
 	if r.columns[at] == nil && has && (gauge || v != 0) {
-		r.columns[at] = &column{gauge: gauge}
+		r.columns[at] = &column{gauge: gauge, from: r.history.tick}
 	}
 	if c := r.columns[at]; c != nil {
 		c.add(r.history.tick, v, r.states[slot], r.history.oldest())

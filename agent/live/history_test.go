@@ -105,6 +105,21 @@ func TestEachSecondIsKept(t *testing.T) {
 	}
 }
 
+// A gauge that a new driver brings along has no value in the seconds before.
+func TestGaugeThatComesLate(t *testing.T) {
+	h, end := fresh()
+	r := h.Add(ens5)
+	for _, v := range []map[ena.Stat]uint64{{linklocal: 0}, {linklocal: 0}, {linklocal: 0, available: 9}, {linklocal: 0, available: 8}} {
+		r.Observe(ens5, ena.Valid, "", counted(v))
+		end()
+	}
+	d := source(h).Document(100)
+	a := allowance(t, d.Interfaces[0], available)
+	if diff := cmp.Diff(Values{NoValue, NoValue, 9, 8}, a.Values); diff != "" || a.Worst != 8 {
+		t.Errorf("levels (-want +got):\n%s\nworst %d, want 8", diff, a.Worst)
+	}
+}
+
 func TestOldSecondsMakeRoom(t *testing.T) {
 	h, end := fresh()
 	r := h.Add(ens5)
