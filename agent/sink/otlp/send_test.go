@@ -188,6 +188,7 @@ func TestPartialSuccess(t *testing.T) {
 		{"rejected", protoType, partial(3, "too many labels"), 3, "too many labels"},
 		{"rejected, in JSON", jsonType, `{"partialSuccess":{"rejectedDataPoints":"4","errorMessage":"no"}}`, 4, "why=no"},
 		{"more than there are", protoType, partial(1<<30, "x"), maxPoints, "why=x"},
+		{"less than none", protoType, partial(-3, "x"), 0, "remark=x"},
 		{"a remark", protoType, partial(0, "use another name"), 0, "use another name"},
 		{"nonsense", protoType, "\x0a\xff", 0, ""},
 		{"nonsense, in JSON", jsonType, "{", 0, ""},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/enawatch/enawatch/agent/metric"
 	"github.com/enawatch/enawatch/agent/sink"
+	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/agent/store"
 	"github.com/enawatch/enawatch/test/awsfake"
 )
@@ -125,6 +128,27 @@ func TestClockOfRole(t *testing.T) {
 	}
 	if err := s.Deliver(t.Context(), request.Data); err != nil {
 		t.Error(err)
+	}
+}
+
+// Once a signature had the workspace's own time, what is refused is not the clock's.
+func TestForbiddenWithAWrongClock(t *testing.T) {
+	ahead := time.Hour
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		w.WriteHeader(http.StatusForbidden)
+	}))
+	defer receiver.Close()
+	s := newSink(t, options(receiver.URL+writePath))
+	request := s.Sample(snapshot(time.Now().Truncate(time.Second), 5, "ens5"))[0]
+	for n, clock := range []bool{true, false, false, true, false} {
+		if n == 3 {
+			ahead = 0 // the clock was set
+		}
+		e, ok := s.Deliver(t.Context(), request.Data).(*sink.Error)
+		if !ok || e.Kind != sink.Credentials || (e.Remedy == awsclient.RemedyClock) != clock {
+			t.Errorf("request %d: %v (%s), want the clock to be blamed: %t", n, e, e.Remedy, clock)
+		}
 	}
 }
 
