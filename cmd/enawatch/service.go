@@ -99,18 +99,26 @@ func hostService() (service.Service, error) {
 	if service.Platform() != "linux-systemd" {
 		// Their scripts run everything as root; OpenRC's could name a user, but not one
 		// without a name.
-		c.Executable, err = exec.LookPath("setpriv")
-		if err != nil {
-			return nil, errors.New("setpriv is missing, with which the agent is to run as nobody: install util-linux")
-		}
-		// BusyBox has one that can't.
-		if help, _ := exec.Command(c.Executable, "--help").CombinedOutput(); !bytes.Contains(help, []byte("--bounding-set")) {
-			return nil, fmt.Errorf("%s can't take capabilities away, which the agent is to run without: install util-linux", c.Executable)
+		if c.Executable, err = setpriv(); err != nil {
+			return nil, err
 		}
 		id := strconv.Itoa(serviceUID)
 		c.Arguments = []string{"--reuid=" + id, "--regid=" + id, "--clear-groups", "--no-new-privs", "--bounding-set=-all", path, "run"}
 	}
 	return service.New(notRun{}, c)
+}
+
+// setpriv finds util-linux's program that takes rights away. BusyBox has one of the
+// name that can't.
+func setpriv() (string, error) {
+	path, err := exec.LookPath("setpriv")
+	if err != nil {
+		return "", errors.New("setpriv is missing, with which the agent is to run as nobody: install util-linux")
+	}
+	if help, _ := exec.Command(path, "--help").CombinedOutput(); !bytes.Contains(help, []byte("--bounding-set")) {
+		return "", fmt.Errorf("%s can't take capabilities away, which the agent is to run without: install util-linux", path)
+	}
+	return path, nil
 }
 
 // unitTemplate is the packages' unit, in the library's language, in which the

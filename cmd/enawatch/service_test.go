@@ -42,3 +42,27 @@ func TestServiceBegins(t *testing.T) {
 		t.Errorf("the configuration became %q", got)
 	}
 }
+
+// BusyBox's setpriv, as its help of 1.35 says, can't do what util-linux's does.
+func TestSetpriv(t *testing.T) {
+	for help, want := range map[string]string{
+		"": "setpriv is missing",
+		"--nnp,--no-new-privs\tIgnore setuid/setgid bits\n--inh-caps CAP,CAP\n--ambient-caps CAP,CAP": "can't take capabilities away",
+		" --inh-caps <caps,...>\n --ambient-caps <caps,...>\n --bounding-set <caps>":                  "",
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "setpriv")
+		if help != "" {
+			if err := os.WriteFile(path, []byte("#!/bin/sh\nprintf '%s' '"+help+"' >&2\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Setenv("PATH", dir)
+		switch got, err := setpriv(); {
+		case want == "" && (err != nil || got != path):
+			t.Errorf("%s, %v; want %s", got, err, path)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), "install util-linux")):
+			t.Errorf("%v; want that it %s", err, want)
+		}
+	}
+}
