@@ -27,11 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-	} {
-		os.Setenv(name, value)
-	}
+	awsfake.ForgetEnvironment()
 	os.Exit(m.Run())
 }
 

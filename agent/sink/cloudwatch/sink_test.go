@@ -26,22 +26,10 @@ var update = flag.Bool("update", false, "write golden files")
 // proxyURL is a proxy that no test's request goes through: all go to loopback.
 const proxyURL = "http://me:s3cret@proxy.invalid:3128"
 
-// TestMain takes away what the environment could say of AWS, and the way to the
-// metadata service.
 func TestMain(m *testing.M) {
-	flag.Parse()
-	for _, e := range os.Environ() {
-		name, _, _ := strings.Cut(e, "=")
-		if strings.HasPrefix(name, "AWS_") || strings.HasSuffix(strings.ToLower(name), "_proxy") {
-			os.Unsetenv(name)
-		}
-	}
-	for name, value := range map[string]string{
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-		"HTTP_PROXY": proxyURL, "HTTPS_PROXY": proxyURL,
-	} {
-		os.Setenv(name, value)
-	}
+	awsfake.ForgetEnvironment()
+	os.Setenv("HTTP_PROXY", proxyURL)
+	os.Setenv("HTTPS_PROXY", proxyURL)
 	os.Exit(m.Run())
 }
 

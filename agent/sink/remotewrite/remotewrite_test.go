@@ -23,19 +23,8 @@ import (
 	"github.com/enawatch/enawatch/test/awsfake"
 )
 
-// TestMain takes away what the environment could say of AWS and of proxies.
 func TestMain(m *testing.M) {
-	for _, e := range os.Environ() {
-		name, _, _ := strings.Cut(e, "=")
-		if strings.HasPrefix(name, "AWS_") || strings.HasSuffix(strings.ToLower(name), "_proxy") {
-			os.Unsetenv(name)
-		}
-	}
-	for name, value := range map[string]string{
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-	} {
-		os.Setenv(name, value)
-	}
+	awsfake.ForgetEnvironment()
 	os.Exit(m.Run())
 }
 
