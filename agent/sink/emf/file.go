@@ -24,7 +24,7 @@ import (
 // where it stopped: the end of the file says how much of the request it has. If
 // it is the end of another line, that line is ended first.
 //
-// The file may be renamed or removed (logrotate's create): that is noticed
+// The file may be renamed or removed (logrotate's nocreate): that is noticed
 // before each write, and a new one is made. It may be truncated (copytruncate):
 // what follows is written at its new end, but lines that come between logrotate's
 // copy and its truncation are lost, of which this program can't know. Fluent

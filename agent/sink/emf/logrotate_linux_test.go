@@ -12,9 +12,10 @@ import (
 	"github.com/enawatch/enawatch/agent/sink/emf"
 )
 
-// logrotate itself, with create, moves the file away again and again while lines
+// logrotate itself, with nocreate, moves the file away again and again while lines
 // are written: none is lost, doubled or torn, with the reopening of SIGHUP as a
-// postrotate script and without.
+// postrotate script and without. (With create it renames a file that the sink made
+// before it did.)
 func TestLogrotate(t *testing.T) {
 	for _, reopened := range []bool{false, true} {
 		t.Run(fmt.Sprintf("reopened=%t", reopened), func(t *testing.T) {
@@ -24,7 +25,7 @@ func TestLogrotate(t *testing.T) {
 			}
 			path, config, state := filepath.Join(dir, "emf.jsonl"), filepath.Join(dir, "logrotate.conf"), filepath.Join(dir, "status")
 			s := newFile(t, path, func(*emf.Options) {})
-			text := path + " {\n rotate 1000\n create 0600\n nocompress\n missingok\n}\n"
+			text := path + " {\n rotate 1000\n nocreate\n nocompress\n missingok\n}\n"
 			if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
