@@ -216,6 +216,6 @@ func (h *Host) Counter(name string) float64 {
 
 // Reversion makes a package of another version of one.
 func (h *Host) Reversion(deb, other, version string) {
-	h.Run("sh", "-ec", `rm -rf /root/deb; dpkg-deb --raw-extract "$0" /root/deb; sed -i "s/^Version: .*/Version: $2/" /root/deb/DEBIAN/control; dpkg-deb -Znone --build /root/deb "$1"`,
+	h.Run("sh", "-ec", `rm -rf /srv/deb; dpkg-deb --raw-extract "$0" /srv/deb; sed -i "s/^Version: .*/Version: $2/" /srv/deb/DEBIAN/control; dpkg-deb -Znone --build /srv/deb "$1"`,
 		deb, other, version)
 }

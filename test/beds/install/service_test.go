@@ -160,9 +160,9 @@ func installs(t *testing.T, h *bed.Host) {
 	if out, err := h.Try("setpriv", "--reuid=1000", "--clear-groups", program, "service", "install"); err == nil || !strings.Contains(out, "only root can: try sudo") {
 		t.Errorf("not as root: %v\n%s", err, out)
 	}
-	h.Run("cp", program, "/root/enawatch")
-	if out, err := h.Try("/root/enawatch", "service", "install"); err == nil || !strings.Contains(out, "install -m 755 /root/enawatch /usr/local/bin/enawatch") {
-		t.Errorf("from /root: %v\n%s", err, out)
+	h.Run("cp", program, "/home/enawatch")
+	if out, err := h.Try("/home/enawatch", "service", "install"); err == nil || !strings.Contains(out, "install -m 755 /home/enawatch /usr/local/bin/enawatch") {
+		t.Errorf("from /home: %v\n%s", err, out)
 	}
 	says(t, h, 0, "enawatch is installed, and starts with the host. Now: enawatch service start", "install")
 	says(t, h, 1, "it is installed: to write it anew, enawatch service uninstall first", "install")

@@ -192,12 +192,12 @@ func schema(t *testing.T, h *bed.Host, cloudConfig string) {
 		"main.tf":              terraform(t),
 	}
 	for name, text := range texts {
-		h.Write("/root/user-data", text)
-		if out, err := h.Try("cloud-init", "schema", "--config-file", "/root/user-data"); err != nil || !strings.Contains(out, "Valid cloud-config") {
+		h.Write("/srv/user-data", text)
+		if out, err := h.Try("cloud-init", "schema", "--config-file", "/srv/user-data"); err != nil || !strings.Contains(out, "Valid cloud-config") {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
-		h.Write("/root/user-data", strings.Replace(text, "path", "paths", 1))
-		if out, err := h.Try("cloud-init", "schema", "--config-file", "/root/user-data"); err == nil {
+		h.Write("/srv/user-data", strings.Replace(text, "path", "paths", 1))
+		if out, err := h.Try("cloud-init", "schema", "--config-file", "/srv/user-data"); err == nil {
 			t.Errorf("%s: the check sees no fault in paths:\n%s", name, out)
 		}
 	}

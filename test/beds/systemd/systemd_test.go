@@ -53,12 +53,12 @@ func insideHost(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	h := bed.NewHost(t, dir, "debian")
-	h.Put("enawatch.deb", "/root/enawatch.deb")
+	h.Put("enawatch.deb", "/srv/enawatch.deb")
 	h.Boot()
 
 	h.Step("install", func(t *testing.T) {
 		h.Write("/etc/enawatch/enawatch.yaml", configuration)
-		h.Run("dpkg", "--install", "--force-confold", "/root/enawatch.deb")
+		h.Run("dpkg", "--install", "--force-confold", "/srv/enawatch.deb")
 		h.Active("installed")
 		if got := h.Run("systemctl", "is-enabled", "enawatch"); got != "enabled" {
 			t.Errorf("it is %s", got)
@@ -115,7 +115,7 @@ func insideHost(t *testing.T, dir string) {
 				t.Errorf("%s is gone", kept)
 			}
 		}
-		h.Run("dpkg", "--install", "/root/enawatch.deb")
+		h.Run("dpkg", "--install", "/srv/enawatch.deb")
 		h.Active("installed again")
 	})
 	h.Step("network down at boot", func(t *testing.T) {
@@ -219,8 +219,8 @@ func notice(t *testing.T, h *bed.Host, aws *awsfake.Server, instance awsfake.Ins
 func upgrade(t *testing.T, h *bed.Host) {
 	for _, version := range []string{"99.0.0", "0.0.0~1"} {
 		before := h.Property("MainPID")
-		h.Reversion("/root/enawatch.deb", "/root/other.deb", version)
-		h.Run("dpkg", "--install", "/root/other.deb")
+		h.Reversion("/srv/enawatch.deb", "/srv/other.deb", version)
+		h.Run("dpkg", "--install", "/srv/other.deb")
 		h.Active(version)
 		if got := h.Run("dpkg-query", "--show", "--showformat=${Version}", "enawatch"); got != version {
 			t.Errorf("version %s is installed, want %s", got, version)
@@ -266,8 +266,8 @@ func deviceCounter(t *testing.T) (n int) {
 // rpm does the same in short with the other package, as there is no distribution
 // of RPM's at hand: Debian's rpm runs its scripts, and systemd is systemd.
 func rpm(t *testing.T, h *bed.Host) {
-	h.Put("enawatch.rpm", "/root/enawatch.rpm")
-	install := []string{"rpm", "--upgrade", "--nodeps", "/root/enawatch.rpm"}
+	h.Put("enawatch.rpm", "/srv/enawatch.rpm")
+	install := []string{"rpm", "--upgrade", "--nodeps", "/srv/enawatch.rpm"}
 	h.Run(install...)
 	h.Run("systemctl", "enable", "--now", "enawatch")
 	h.Active("installed as rpm")
