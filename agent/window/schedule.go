@@ -47,6 +47,7 @@ type Schedule struct {
 	opened   time.Duration // monotonic start of the window
 	lastWall time.Time
 	lastMono time.Duration
+	ticked   bool
 	cut      bool
 }
 
@@ -62,7 +63,7 @@ func NewSchedule(c Clock, sample, publish time.Duration) *Schedule {
 func (s *Schedule) Next() time.Duration {
 	wall := s.clock.Wall()
 	wait := wall.Truncate(s.sample).Add(s.sample).Sub(wall)
-	if wait < s.sample/2 && s.clock.Mono()-s.lastMono < s.sample/2 {
+	if s.ticked && wait < s.sample/2 && s.clock.Mono()-s.lastMono < s.sample/2 {
 		wait += s.sample // the last tick came early by this clock
 	}
 	return wait
@@ -82,6 +83,9 @@ func (s *Schedule) Tick() Tick {
 	t.Missed = max(0, int((elapsed+s.sample/2)/s.sample)-1)
 	s.lastWall, s.lastMono = wall, mono
 
+	if !s.ticked { // what is left of the second of the start counts as one
+		s.ticked, s.opened = true, min(s.opened, mono-s.sample)
+	}
 	t.Length = (mono - s.opened).Round(s.sample)
 	boundary := t.At.Equal(t.At.Truncate(s.publish))
 	if t.Length > 0 && (t.Step != 0 || boundary || t.Length >= s.publish || s.cut) {

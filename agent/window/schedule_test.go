@@ -1,6 +1,7 @@
 package window
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -40,17 +41,25 @@ func runTicks(h *hands, s *Schedule, n int, before func(i int)) (all []closed) {
 }
 
 func TestWindowsStandOnTheMinute(t *testing.T) {
-	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 45, 7e8, time.UTC)}
-	s := NewSchedule(h.clock(), time.Second, time.Minute)
-	got := runTicks(h, s, 15+120, func(int) {})
-	want := []closed{{"12:00:46", 14 * time.Second, 14}, {"12:01:00", time.Minute, 60}, {"12:02:00", time.Minute, 60}}
-	if len(got) != len(want) {
-		t.Fatalf("windows %v, want %v", got, want)
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("window %d: %v, want %v", i, got[i], want[i])
+	for _, within := range []time.Duration{0, 1, 3e8, 5e8, 7e8, 1e9 - 1} { // the second of the start
+		h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 45, int(within), time.UTC)}
+		s := NewSchedule(h.clock(), time.Second, time.Minute)
+		got := runTicks(h, s, 15+120, func(int) {})
+		want := []closed{{"12:00:45", 15 * time.Second, 15}, {"12:01:00", time.Minute, 60}, {"12:02:00", time.Minute, 60}}
+		if !slices.Equal(got, want) {
+			t.Errorf("started at 12:00:45 and %v: windows %v, want %v", within, got, want)
 		}
+	}
+}
+
+// A start at the very end of a minute closes a window of the one second that it
+// is in.
+func TestStartAtTheEndOfAWindow(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 59, 9e8, time.UTC)}
+	s := NewSchedule(h.clock(), time.Second, time.Minute)
+	got := runTicks(h, s, 61, func(int) {})
+	if want := []closed{{"12:00:59", time.Second, 1}, {"12:01:00", time.Minute, 60}}; !slices.Equal(got, want) {
+		t.Errorf("windows %v, want %v", got, want)
 	}
 }
 
