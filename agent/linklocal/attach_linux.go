@@ -104,10 +104,22 @@ func why(err error) error {
 		return fmt.Errorf("BPF is not permitted: give the agent CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, as docs/linklocal.md says (%w)", err)
 	case errors.Is(err, unix.ENOSYS), errors.Is(err, ebpf.ErrNotSupported):
 		return fmt.Errorf("this kernel lacks what is needed: it takes Linux 5.10 or later with BPF on (%w)", err)
-	case errors.As(err, &refused) && errors.Is(err, unix.EACCES):
+	case errors.As(err, &refused) && !mayProfile():
 		return fmt.Errorf("BPF is not permitted in full: give the agent CAP_PERFMON besides CAP_BPF and CAP_NET_ADMIN, as docs/linklocal.md says (%w)", refused.Cause)
 	case errors.As(err, &refused):
-		return fmt.Errorf("this kernel refuses the programs: it takes Linux 5.10 or later, and CAP_PERFMON besides CAP_BPF and CAP_NET_ADMIN (%w)", refused.Cause)
+		return fmt.Errorf("this kernel refuses the programs: it takes Linux 5.10 or later (%w)", refused.Cause)
 	}
 	return err
+}
+
+// mayProfile reports whether the process has CAP_PERFMON, or CAP_SYS_ADMIN, which
+// includes it (capabilities(7)). What the kernel says without it is now EACCES,
+// now EINVAL, by the program that it looks at first.
+func mayProfile() bool {
+	var have [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &have[0]); err != nil {
+		return false
+	}
+	return have[unix.CAP_PERFMON/32].Effective&(1<<(unix.CAP_PERFMON%32)) != 0 ||
+		have[unix.CAP_SYS_ADMIN/32].Effective&(1<<(unix.CAP_SYS_ADMIN%32)) != 0
 }
