@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -134,15 +135,16 @@ func burst(e errand, found checks) {
 	found["pushed equals scraped"] = scrapedToo(prom2, began)
 	found["protocol with 2.42"] = speaks("http://127.0.0.1:9109/metrics", 1)
 	found["protocol with 3.16"] = speaks("http://127.0.0.1:9110/metrics", 2)
+	missed, missedToo := missedTicks("http://127.0.0.1:9109/metrics"), missedTicks("http://127.0.0.1:9110/metrics")
 
 	stop(first)
 	stop(second)
 	ended := time.Now()
-	found["conservation with 2.42"] = grown(prom2, began, ended, `node_net_ethtool{instance="bed-host",device="ens5",type=%q}`, 15*time.Second)
+	found["conservation with 2.42"] = grown(prom2, began, ended, `node_net_ethtool{instance="bed-host",device="ens5",type=%q}`, 15*time.Second, missed)
 	found["conservation with 3.16, which is down for a while"] = slices.Concat(
-		grown(prom3, began, ended, `node_net_ethtool{instance="bed-host",device="ens5",type=%q}`, time.Second),
-		grown(prom3, began, ended, `{__name__="node_ethtool_%s",device="ens5"}`, time.Second),
-		grown(prom3, began, ended, `{__name__="ena_%s_total",interface="ens5"}`, time.Second))
+		grown(prom3, began, ended, `node_net_ethtool{instance="bed-host",device="ens5",type=%q}`, time.Second, missedToo),
+		grown(prom3, began, ended, `{__name__="node_ethtool_%s",device="ens5"}`, time.Second, missedToo),
+		grown(prom3, began, ended, `{__name__="ena_%s_total",interface="ens5"}`, time.Second, missedToo))
 	found["end of series"] = []string{}
 	for _, s := range []server{prom2, prom3} {
 		if left, err := s.query(`{instance="bed-host",__name__!~"metric:.*|ALERTS.*"}`, ended.Add(time.Second)); err != nil || len(left) > 0 {
@@ -260,9 +262,26 @@ func speaks(address string, version int) []string {
 	return []string{}
 }
 
-// grown compares what each counter grew by with the script, and that there is a
-// sample at each multiple of every.
-func grown(s server, began, ended time.Time, selector string, every time.Duration) []string {
+// missedTicks returns how many seconds the agent says that it was not given the
+// processor in time.
+func missedTicks(address string) float64 {
+	page, err := get(context.Background(), address, nil)
+	must(err)
+	for line := range strings.Lines(string(page)) {
+		if value, ok := strings.CutPrefix(line, "enawatch_missed_ticks_total "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			must(err)
+			return n
+		}
+	}
+	must(fmt.Errorf("%s does not say how many ticks were missed", address))
+	return 0
+}
+
+// grown compares what each counter grew by with the script, and that samples are
+// that far apart, but for what missed ticks delay: each makes one gap longer by a
+// second, and the next shorter.
+func grown(s server, began, ended time.Time, selector string, every time.Duration, missed float64) []string {
 	faults := []string{}
 	for stat, rate := range scripted {
 		expr := fmt.Sprintf(selector, stat)
@@ -275,10 +294,15 @@ func grown(s server, began, ended time.Time, selector string, every time.Duratio
 		if growth := points[len(points)-1].Value - points[0].Value; growth != rate*burstSeconds {
 			faults = append(faults, fmt.Sprintf("%s grew by %v, scripted are %v", expr, growth, rate*burstSeconds))
 		}
+		astray, where := 0.0, ""
 		for i := 2; i < len(points)-1; i++ { // the first and the last are taken out of turn
 			if gap := points[i].At - points[i-1].At; math.Abs(gap-every.Seconds()) > 0.001 {
-				faults = append(faults, fmt.Sprintf("%s: %v s from one sample to the next at %v", expr, gap, points[i].At))
+				astray += math.Abs(gap - every.Seconds())
+				where += fmt.Sprintf(", %v s until %v", gap, points[i].At)
 			}
+		}
+		if astray > 2*missed+0.001 {
+			faults = append(faults, fmt.Sprintf("%s: with %v ticks missed, samples are unevenly apart%s", expr, missed, where))
 		}
 	}
 	return faults

@@ -64,10 +64,11 @@ func cortex(e errand, found checks) {
 	}
 	until(began.Add(90 * time.Second))
 	found["protocol"] = speaks("http://127.0.0.1:9109/metrics", 1)
+	missed := missedTicks("http://127.0.0.1:9109/metrics")
 	stop(agent)
 	ended := time.Now()
 	s := server{"http://127.0.0.1:9009/prometheus", http.Header{"X-Scope-Orgid": {"bed"}}}
-	found["conservation"] = grown(s, began, ended, `node_net_ethtool{device="ens5",type=%q}`, time.Second)
+	found["conservation"] = grown(s, began, ended, `node_net_ethtool{device="ens5",type=%q}`, time.Second, missed)
 	found["metadata"] = []string{}
 	page, err := get(context.Background(), s.address+"/api/v1/metadata", s.header)
 	if err != nil || !strings.Contains(string(page), `"node_net_ethtool":[{"type":"gauge","help":"Ethtool data"`) {
