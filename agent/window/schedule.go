@@ -44,18 +44,18 @@ type Schedule struct {
 	clock           Clock
 	sample, publish time.Duration
 
-	opened   time.Duration // monotonic start of the window
+	opened   time.Duration // start of the window, by the monotonic clock
 	lastWall time.Time
 	lastMono time.Duration
 	ticked   bool
 	cut      bool
 }
 
-// NewSchedule opens the first window now.
+// NewSchedule opens the first window, with the sample interval that has begun.
 func NewSchedule(c Clock, sample, publish time.Duration) *Schedule {
 	s := &Schedule{clock: c, sample: sample, publish: publish}
 	s.lastWall, s.lastMono = c.Wall(), c.Mono()
-	s.opened = s.lastMono
+	s.opened = s.lastMono - s.lastWall.Sub(s.lastWall.Truncate(sample))
 	return s
 }
 
@@ -83,13 +83,11 @@ func (s *Schedule) Tick() Tick {
 	t.Missed = max(0, int((elapsed+s.sample/2)/s.sample)-1)
 	s.lastWall, s.lastMono = wall, mono
 
-	if !s.ticked { // what is left of the second of the start counts as one
-		s.ticked, s.opened = true, min(s.opened, mono-s.sample)
-	}
+	s.ticked = true
 	t.Length = (mono - s.opened).Round(s.sample)
 	boundary := t.At.Equal(t.At.Truncate(s.publish))
 	if t.Length > 0 && (t.Step != 0 || boundary || t.Length >= s.publish || s.cut) {
-		s.close(&t, mono)
+		s.close(&t, mono-wall.Sub(t.At))
 	}
 	return t
 }
@@ -97,14 +95,15 @@ func (s *Schedule) Tick() Tick {
 // End closes the window before its time.
 func (s *Schedule) End() Tick {
 	wall, mono := s.clock.Wall(), s.clock.Mono()
-	t := Tick{At: wall, Length: mono - s.opened}
+	t := Tick{At: wall, Length: max(0, mono-s.opened)}
 	s.lastWall, s.lastMono = wall, mono
 	s.close(&t, mono)
 	return t
 }
 
-func (s *Schedule) close(t *Tick, mono time.Duration) {
+// close closes the window at the tick, which was due at a monotonic time.
+func (s *Schedule) close(t *Tick, due time.Duration) {
 	t.Close = true
 	t.Start = t.At.Add(-t.Length).UTC()
-	s.opened, s.cut = mono, false
+	s.opened, s.cut = due, false
 }

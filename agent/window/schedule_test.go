@@ -63,6 +63,32 @@ func TestStartAtTheEndOfAWindow(t *testing.T) {
 	}
 }
 
+// What an agent closes at its end and what the next one closes do not overlap,
+// and stand in the order of their making, however late ticks come.
+func TestWindowsOfAgentsFollowEachOther(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 0, 3e8, time.UTC)}
+	last := time.Time{}
+	for _, life := range []time.Duration{2400, 150, 100, 3700, 200, 640, 5010} { // ms
+		s := NewSchedule(h.clock(), time.Second, time.Second)
+		see := func(c Tick) {
+			if c.Start.Before(last) || c.Length < 0 || c.Length > 2*time.Second {
+				t.Errorf("at %v: a window from %v for %v follows one from %v", h.wall, c.Start, c.Length, last)
+			}
+			last = c.Start
+		}
+		for end := h.mono + life*time.Millisecond; ; {
+			wait := s.Next() + 12*time.Millisecond
+			if h.mono+wait > end {
+				h.pass(end - h.mono)
+				break
+			}
+			h.pass(wait)
+			see(s.Tick())
+		}
+		see(s.End())
+	}
+}
+
 func TestClockStepEndsTheWindow(t *testing.T) {
 	for _, step := range []time.Duration{time.Hour, -time.Hour, 3 * time.Second, -800 * time.Millisecond} {
 		t.Run(step.String(), func(t *testing.T) {
