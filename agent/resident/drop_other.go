@@ -2,4 +2,5 @@
 
 package resident
 
-func drop(from, to uintptr) error { return nil }
+// Drop does nothing on systems that the agent is not for.
+func Drop(from, to uintptr) error { return nil }

@@ -48,7 +48,7 @@ func giveBackAll(program string) (mappings []span, err error) {
 
 func dropAll(mappings []span) error {
 	for _, s := range mappings {
-		if err := drop(s.from, s.to); err != nil {
+		if err := Drop(s.from, s.to); err != nil {
 			return fmt.Errorf("give back memory: madvise: %w", err)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/enawatch/enawatch/agent/resident"
 )
 
 const fileName = "enawatch.db"
@@ -85,42 +87,43 @@ func (s *Store) openFile() error {
 		s.try(s.db.Close)
 		s.db = nil
 	}
+	s.giveBack()
 	return err
+}
+
+// giveBack unmaps the pages of the file that were read, until they are read again;
+// they count as this process's memory. Nothing is lost: bbolt reads its mapping and
+// writes to the file. The caller holds the lock.
+func (s *Store) giveBack() {
+	if s.db == nil {
+		return
+	}
+	// Where the kernel refuses, it costs memory alone.
+	_ = s.try(func() error {
+		return s.db.View(func(tx *bolt.Tx) error { // which no new mapping replaces meanwhile
+			from := s.db.Info().Data
+			return resident.Drop(from, from+uintptr(tx.Size()))
+		})
+	})
 }
 
 // prepare checks a file that was not closed in order and makes the buckets.
 func (s *Store) prepare() error {
-	empty, clean := false, false
 	err := s.db.View(func(tx *bolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
 			if k, _ := tx.Cursor().First(); k != nil {
 				return fmt.Errorf("%w: it is another program's", errBroken)
 			}
-			empty = true
 			return nil
 		}
-		if err := checkLayout(tx); err != nil {
+		if err := checkLayout(tx); err != nil || meta.Get(keyClean) != nil {
 			return err
-		}
-		clean = meta.Get(keyClean) != nil
-		if clean {
-			return nil
 		}
 		return walk(tx)
 	})
 	if err != nil {
 		return err
-	}
-	if !empty && !clean {
-		// The walk has mapped every page: map the file anew, or all of it
-		// counts as this process' memory.
-		if err := s.db.Close(); err != nil {
-			return err
-		}
-		if s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType}); err != nil {
-			return classify(err)
-		}
 	}
 	return s.db.Update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{bucketMeta, bucketBaselines, bucketSpool, bucketCounts} {

@@ -114,6 +114,7 @@ func (s *Store) Commit(baselines []delta.Baseline, items map[string][]Item, reco
 		s.add(name, list)
 	}
 	s.write()
+	s.giveBack()
 }
 
 // Add keeps items that belong to no window, for the queue of that name, as
