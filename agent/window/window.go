@@ -149,16 +149,14 @@ func (w *Window) closeSeries(b *metric.Batch, ser *series, at int, mac string) {
 			continue
 		}
 		e := s.Entry()
-		out := metric.Series{
-			Name: e.Name, Kind: e.Kind, Unit: e.Unit, Scope: scope, Interface: at, Detail: scope != e.Scope,
-			Samples: c.floats(),
-		}
 		throttled := c.nonZero()
-		w.release(c)
-		always := e.Kind == metric.Gauge && e.Allowance != ""
-		if w.publish(out.Name, mac, out.IsZero(), always) {
-			b.Series = append(b.Series, out)
+		if always := e.Kind == metric.Gauge && e.Allowance != ""; w.publish(e.Name, mac, throttled == 0, always) {
+			b.Series = append(b.Series, metric.Series{
+				Name: e.Name, Kind: e.Kind, Unit: e.Unit, Scope: scope, Interface: at, Detail: scope != e.Scope,
+				Samples: c.floats(),
+			})
 		}
+		w.release(c)
 		if d := throttledSeconds[s]; d.Name != "" && scope == e.Scope {
 			w.single(b, d, at, mac, w.lasted(throttled))
 		}

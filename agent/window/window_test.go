@@ -213,6 +213,28 @@ func TestSecondsAllocateNothing(t *testing.T) {
 	}
 }
 
+// What is not published costs nothing: a counter that stays at zero, as most do,
+// has no samples at a window's end.
+func TestSilenceAllocatesNothing(t *testing.T) {
+	close := func(counters ...ena.Stat) float64 {
+		w := New(60, true)
+		r := w.Add(ens5)
+		values := map[ena.Stat]uint64{available: 9}
+		for _, s := range counters {
+			values[s] = 0
+		}
+		result := counted(values)
+		return testing.AllocsPerRun(50, func() {
+			w.Observe(r, result)
+			w.EndSecond()
+			w.Close()
+		})
+	}
+	if with, without := close(bwIn, linklocal), close(); with != without {
+		t.Errorf("%v allocations with two silent counters, %v without", with, without)
+	}
+}
+
 // BenchmarkSecond is one second of a host with four interfaces that are throttled.
 func BenchmarkSecond(b *testing.B) {
 	w := New(60, true)
