@@ -212,6 +212,20 @@ func clock(probes []awsclient.Probe, callers []*awsclient.Caller) []Check {
 	return []Check{fine("clock", "within %s of that of %s", max(span(worst.Abs()), "1s"), of)}
 }
 
+// Cluster says whether the API server of this pod's cluster takes Events, and the
+// node's condition if that is on, by what a dry run of them came to.
+func Cluster(server string, condition bool, err error) Check {
+	const name = "permission kubernetes"
+	if err != nil {
+		return Check{name, Failed, err.Error(), "run doctor in the agent's pod; install the chart with events.enabled, and with events.condition for the condition (docs/eks.md)"}
+	}
+	what := "Events"
+	if condition {
+		what += " and the node's condition"
+	}
+	return fine(name, "%s takes %s, by a dry run", server, what)
+}
+
 // Listener checks whether something listens where EMF goes on this host, by TCP,
 // by UDP or at a unix socket. By UDP it sends a datagram with nothing in it, which
 // this host's kernel refuses if nobody listens.

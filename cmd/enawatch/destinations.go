@@ -15,6 +15,7 @@ import (
 	"github.com/enawatch/enawatch/agent/provision/account"
 	"github.com/enawatch/enawatch/agent/sink/awsclient"
 	"github.com/enawatch/enawatch/agent/sink/emf"
+	"github.com/enawatch/enawatch/agent/sink/kubernetes"
 	"github.com/enawatch/enawatch/agent/window"
 )
 
@@ -54,6 +55,14 @@ func (e *examination) destinations(ctx context.Context, who *whoami) []doctor.Ch
 			bad("remote_write", err)
 		} else {
 			list = append(list, doctor.Destination{Sink: "remote_write", Account: sink.Account(), Role: s.RemoteWrite.RoleARN, Probe: sink.Probe})
+		}
+	}
+	if s.Kubernetes != nil {
+		if o, err := kubernetesOptions(e.cfg, log); err != nil {
+			bad("kubernetes", err)
+		} else {
+			server, err := kubernetes.Check(ctx, o)
+			checks = append(checks, doctor.Cluster(server, o.Condition, err))
 		}
 	}
 	return append(checks, doctor.Destinations(ctx, list, e.now())...)

@@ -245,6 +245,14 @@ func TestDoctorOnSetups(t *testing.T) {
 		},
 		"alarms-unread": func(s *patient) { s.denies("cloudwatch", "DescribeAlarms") },
 
+		"events-without-a-pod": func(s *patient) { s.sinks = toCloudWatch + ", kubernetes: {}" },
+		"events-without-a-token": func(s *patient) {
+			s.sinks = toCloudWatch + ", kubernetes: {}"
+			s.t.Setenv("NODE_NAME", "ip-10-0-1-7")
+			s.t.Setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+			s.t.Setenv("KUBERNETES_SERVICE_PORT", "443")
+		},
+
 		"nothing-is-on": func(s *patient) { s.sinks = "" },
 		"only-metrics":  func(s *patient) { s.sinks = "prometheus: {}" },
 	} {

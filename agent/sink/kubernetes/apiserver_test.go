@@ -32,7 +32,9 @@ type apiserver struct {
 	answer []int
 	header http.Header
 	lose   bool // the answer of the next request
-	seen   chan string
+	// forbids is what the account may not do: a method and how paths begin.
+	forbids string
+	seen    chan string
 }
 
 func newAPIServer(t *testing.T) *apiserver {
@@ -102,12 +104,19 @@ func (a *apiserver) serve(w http.ResponseWriter, r *http.Request) int {
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		return say(http.StatusBadRequest)
 	}
+	dry := r.URL.Query().Get("dryRun") == "All"
+	if right := r.Method + " " + strings.TrimPrefix(r.URL.Path, "/api/v1/"); a.forbids != "" && strings.HasPrefix(right, a.forbids) {
+		return say(http.StatusForbidden)
+	}
 	name, patched := strings.CutPrefix(r.URL.Path, "/api/v1/namespaces/default/events/")
 	switch {
 	case r.Method == http.MethodPost && r.URL.Path == "/api/v1/namespaces/default/events":
 		name = body["metadata"].(object)["name"].(string)
 		if _, ok := a.events[name]; ok {
 			return say(http.StatusConflict)
+		}
+		if dry {
+			break
 		}
 		a.events[name] = body
 		a.order = append(a.order, name)
@@ -117,10 +126,14 @@ func (a *apiserver) serve(w http.ResponseWriter, r *http.Request) int {
 			return say(http.StatusNotFound)
 		}
 		for k, v := range body {
-			e[k] = v
+			if !dry {
+				e[k] = v
+			}
 		}
 	case r.Method == http.MethodPatch && r.URL.Path == "/api/v1/nodes/node-1/status" && r.Header.Get("Content-Type") == "application/strategic-merge-patch+json":
-		a.node = body["status"].(object)["conditions"].([]any)[0].(object)
+		if condition := body["status"].(object)["conditions"].([]any)[0].(object); !dry {
+			a.node = condition
+		}
 	default:
 		return say(http.StatusNotFound)
 	}

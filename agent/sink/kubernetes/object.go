@@ -11,6 +11,10 @@ import (
 // namespace is where Events of what has no namespace go, as nodes.
 const namespace = "default"
 
+const eventsPath = "/api/v1/namespaces/" + namespace + "/events"
+
+func statusPath(node string) string { return "/api/v1/nodes/" + node + "/status" }
+
 // maxMessage is how long an Event's message may be, in bytes (core/v1, note of
 // events.k8s.io/v1).
 const maxMessage = 1024
@@ -72,9 +76,8 @@ type eventReport struct {
 }
 
 func (r *eventReport) send(ctx context.Context, c *client) error {
-	path := "/api/v1/namespaces/" + namespace + "/events"
 	if r.create {
-		err := c.do(ctx, http.MethodPost, path, "application/json", r.event)
+		err := c.do(ctx, http.MethodPost, eventsPath, "application/json", r.event)
 		if exists(err) {
 			return nil // the answer to an earlier attempt was lost
 		}
@@ -84,7 +87,7 @@ func (r *eventReport) send(ctx context.Context, c *client) error {
 	for _, k := range []string{"count", "lastTimestamp", "message"} {
 		change[k] = r.event[k]
 	}
-	return c.do(ctx, http.MethodPatch, path+"/"+r.name, "application/merge-patch+json", change)
+	return c.do(ctx, http.MethodPatch, eventsPath+"/"+r.name, "application/merge-patch+json", change)
 }
 
 func (r *eventReport) told(now time.Time) {
@@ -147,14 +150,19 @@ func (c *condition) due(now time.Time) (time.Time, bool) {
 }
 
 func (c *condition) report(o Options, now time.Time) report {
+	return &conditionReport{condition: c, message: c.message, node: o.Node, patch: c.patch(now)}
+}
+
+// patch is what sets the condition.
+func (c *condition) patch(now time.Time) object {
 	status := "False"
 	if c.healthy {
 		status = "True"
 	}
-	return &conditionReport{condition: c, message: c.message, node: o.Node, patch: object{"status": object{"conditions": []object{{
+	return object{"status": object{"conditions": []object{{
 		"type": "NetworkAllowanceHealthy", "status": status, "reason": c.reason, "message": c.message,
 		"lastHeartbeatTime": now.UTC().Format(time.RFC3339), "lastTransitionTime": c.since.UTC().Format(time.RFC3339),
-	}}}}}
+	}}}}
 }
 
 // conditionReport sets the node's condition.
@@ -165,7 +173,7 @@ type conditionReport struct {
 }
 
 func (r *conditionReport) send(ctx context.Context, c *client) error {
-	return c.do(ctx, http.MethodPatch, "/api/v1/nodes/"+r.node+"/status", "application/strategic-merge-patch+json", r.patch)
+	return c.do(ctx, http.MethodPatch, statusPath(r.node), "application/strategic-merge-patch+json", r.patch)
 }
 
 func (r *conditionReport) told(now time.Time) { r.condition.told, r.condition.toldAt = r.message, now }
