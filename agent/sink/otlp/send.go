@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/smithy-go"
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -40,6 +39,8 @@ const (
 	partialMessage  = 2
 )
 
+var cloudWatch = awsclient.Service{ID: "CloudWatch", Host: signingName}
+
 // receiver is where requests go.
 type receiver struct {
 	url  string
@@ -53,21 +54,15 @@ func (s *Sink) connect(ctx context.Context) (*receiver, *sink.Error) {
 	if !s.o.SigV4 {
 		return &receiver{url: withPath(s.o.Endpoint), http: s.client.HTTP()}, nil
 	}
-	signer, failure := s.client.Signer(ctx, signingName)
+	cfg, failure := s.client.Load(ctx)
 	if failure != nil {
 		return nil, failure
 	}
-	r := &receiver{url: withPath(s.o.Endpoint), http: signer.HTTP, signer: signer}
-	if s.o.Endpoint == "" {
-		endpoint, err := cloudwatch.NewDefaultEndpointResolverV2().ResolveEndpoint(ctx, cloudwatch.EndpointParameters{
-			Region: &signer.Region, UseFIPS: &s.o.Account.FIPS, UseDualStack: &s.o.Account.DualStack,
-		})
-		if err != nil {
-			return nil, &sink.Error{Kind: sink.Transient, Err: fmt.Errorf("find CloudWatch's endpoint in region %.40q: %w", signer.Region, err), Remedy: "look at the region, or give an endpoint"}
-		}
-		r.url = withPath(endpoint.URI.String())
+	url, failure := cloudWatch.URL(ctx, cfg, s.o.Endpoint)
+	if failure != nil {
+		return nil, failure
 	}
-	return r, nil
+	return &receiver{url: withPath(url), http: cfg.HTTPClient, signer: s.client.NewSigner(cfg, signingName)}, nil
 }
 
 // withPath adds the path that OTLP gives to metrics.

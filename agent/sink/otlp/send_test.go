@@ -361,22 +361,33 @@ func TestCloudWatchClock(t *testing.T) {
 	}
 }
 
-// Where CloudWatch is, follows from the region.
+// Where CloudWatch is, follows from the region, if nobody says where it is.
 func TestCloudWatchEndpoint(t *testing.T) {
+	const given = "https://vpce-1.monitoring.eu-west-1.vpce.amazonaws.com"
 	for _, tt := range []struct {
 		account awsclient.Options
 		want    string
+		env     []string
 	}{
-		{awsclient.Options{Region: "eu-west-1"}, "https://monitoring.eu-west-1.amazonaws.com/v1/metrics"},
-		{awsclient.Options{Region: "us-east-1", FIPS: true}, "https://monitoring-fips.us-east-1.amazonaws.com/v1/metrics"},
-		{awsclient.Options{Region: "eu-west-1", DualStack: true}, "https://monitoring.eu-west-1.api.aws/v1/metrics"},
-		{awsclient.Options{Region: "cn-north-1"}, "https://monitoring.cn-north-1.amazonaws.com.cn/v1/metrics"},
+		{awsclient.Options{Region: "eu-west-1"}, "https://monitoring.eu-west-1.amazonaws.com/v1/metrics", nil},
+		{awsclient.Options{Region: "us-east-1", FIPS: true}, "https://monitoring-fips.us-east-1.amazonaws.com/v1/metrics", nil},
+		{awsclient.Options{Region: "eu-west-1", DualStack: true}, "https://monitoring.eu-west-1.api.aws/v1/metrics", nil},
+		{awsclient.Options{Region: "cn-north-1"}, "https://monitoring.cn-north-1.amazonaws.com.cn/v1/metrics", nil},
+		{awsclient.Options{Region: "us-east-1"}, "https://monitoring-fips.us-east-1.amazonaws.com/v1/metrics", []string{"AWS_USE_FIPS_ENDPOINT", "true"}},
+		{awsclient.Options{Region: "eu-west-1"}, given + "/v1/metrics", []string{"AWS_ENDPOINT_URL_CLOUDWATCH", given}},
+		{awsclient.Options{Region: "eu-west-1"}, given + "/v1/metrics", []string{"AWS_ENDPOINT_URL", given + "/"}},
+		{awsclient.Options{Region: "eu-west-1"}, "https://monitoring.eu-west-1.amazonaws.com/v1/metrics", []string{"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", given}},
 	} {
-		tt.account.DisableIMDS = true
-		r, e := newSink(t, Options{SigV4: true, Account: tt.account}).connect(t.Context())
-		if e != nil || r.url != tt.want || r.signer.Region != tt.account.Region {
-			t.Errorf("%+v: %+v, %v", tt.account, r, e)
-		}
+		t.Run(strings.Join(tt.env, "="), func(t *testing.T) {
+			if tt.env != nil {
+				t.Setenv(tt.env[0], tt.env[1])
+			}
+			tt.account.DisableIMDS = true
+			r, e := newSink(t, Options{SigV4: true, Account: tt.account}).connect(t.Context())
+			if e != nil || r.url != tt.want || r.signer.Region != tt.account.Region {
+				t.Errorf("%+v: %+v, %v", tt.account, r, e)
+			}
+		})
 	}
 	_, e := newSink(t, Options{SigV4: true, Account: awsclient.Options{DisableIMDS: true}}).connect(context.Background())
 	if e == nil || !strings.Contains(e.Error(), "region") {

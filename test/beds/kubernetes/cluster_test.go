@@ -258,7 +258,8 @@ func (c *cluster) startControlPlane() {
 		"--advertise-address="+nodeIP, "--tls-cert-file="+certificate, "--tls-private-key-file="+key, "--service-cluster-ip-range=10.96.0.0/24", "--endpoint-reconciler-type=none",
 		"--token-auth-file="+tokens, "--authorization-mode=Node,RBAC", "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+certificate, "--service-account-signing-key-file="+key, "--kubelet-preferred-address-types=InternalIP",
-		"--feature-gates=SizeBasedListCostEstimate=false") // it asks what etcd 3.4 has no answer to
+		"--feature-gates=SizeBasedListCostEstimate=false", // it asks what etcd 3.4 has no answer to
+		"--enable-priority-and-fairness=false", fmt.Sprint("--max-mutating-requests-inflight=", changes))
 	c.api = apiClient(c.t, certificate)
 	for _, user := range []string{"admin", "kubelet"} {
 		name := "kubeconfig"

@@ -99,7 +99,9 @@ func insideCluster(t *testing.T, dir string) {
 	})
 	t.Run("event and condition", func(t *testing.T) { c.eventAndCondition(t) })
 	t.Run("end of an event", func(t *testing.T) { c.endOfEvent(t) })
+	t.Run("an Event that is there", func(t *testing.T) { c.conflict(t) })
 	t.Run("the API server hangs", func(t *testing.T) { c.hangs(t) })
+	t.Run("the API server is busy", func(t *testing.T) { c.busy(t) })
 	t.Run("forbidden", func(t *testing.T) { c.forbidden(t, pod) })
 	t.Run("kill -9 keeps the baseline", func(t *testing.T) { c.killAgent(t, pod) })
 	t.Run("upgrade", func(t *testing.T) {
@@ -272,6 +274,16 @@ func (c *cluster) eventAndCondition(t *testing.T) {
 	if condition != "False PPSExceeded" {
 		t.Errorf("the condition is %s", condition)
 	}
+	if out := c.doctor(); !strings.Contains(out, "takes Events and the node's condition, by a dry run") {
+		t.Errorf("doctor does not say that Events are allowed:\n%s", out)
+	}
+}
+
+// doctor is what enawatch doctor says in the agent's pod.
+func (c *cluster) doctor() string {
+	out, _ := c.try(filepath.Join(c.tools, "kubectl"), "-n", "enawatch", "exec", "daemonset/enawatch", "-c", "enawatch", "--",
+		"/usr/bin/enawatch", "doctor", "--config=/etc/enawatch/enawatch.yaml")
+	return out
 }
 
 // endOfEvent: what is over is told by an Event of its own, of the type Normal.
@@ -298,6 +310,9 @@ func (c *cluster) forbidden(t *testing.T, pod string) {
 	c.kubectl("delete", "rolebinding", "-n", "default", "-l", "app.kubernetes.io/name=enawatch")
 	const line = "grant what docs/eks.md lists"
 	c.until("a line in the log", func() bool { return strings.Contains(c.logs(pod), line) })
+	if out := c.doctor(); !strings.Contains(out, "failed   permission kubernetes: POST /api/v1/namespaces/default/events?dryRun=All: HTTP 403") {
+		t.Errorf("doctor does not say that Events are forbidden:\n%s", out)
+	}
 	windows := func() int { return strings.Count(c.logs(pod), `"pps_allowance_exceeded":[`) }
 	before, failed := windows(), c.requests(t, "failed")
 	c.until("ten windows more", func() bool { return windows() >= before+10 })

@@ -3,10 +3,16 @@
 package kubernetes
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // trouble: while the API server can't be told, the log says why and does not
@@ -61,6 +67,72 @@ func (c *cluster) signal(program string, s syscall.Signal) {
 			}
 		}
 	}
+}
+
+// changes is how many requests that change something the API server works on at
+// once.
+const changes = 20
+
+// busy: so many others make changes that the API server takes no more (429).
+func (c *cluster) busy(t *testing.T) {
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	c.trouble(t, "HTTP 429", func() {
+		for range changes {
+			body, _ := io.Pipe() // that never comes
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+serviceIP+"/api/v1/namespaces/default/configmaps", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer admin")
+			r.Header.Set("Content-Type", "application/json")
+			go func() {
+				if answer, err := c.api.Do(r); err == nil {
+					answer.Body.Close()
+				}
+			}()
+		}
+	}, end)
+}
+
+// conflict: the Event that the agent is about to make is there, as when the answer
+// to its request was lost (409). It goes on with that one.
+func (c *cluster) conflict(t *testing.T) {
+	names := func(reason string) int { return len(strings.Fields(c.events(reason, ".metadata.name"))) }
+	ended := names("ConntrackRecovered")
+	c.until("another end", func() bool { return names("ConntrackRecovered") > ended })
+	made, failed := names("ConntrackExceeded"), c.requests(t, "failed")
+
+	const window, windows = 2 * time.Second, 40
+	var there []any
+	for n := range time.Duration(windows) {
+		at := time.Now().Truncate(window).Add(n * window)
+		there = append(there, map[string]any{
+			"apiVersion": "v1", "kind": "Event", "source": map[string]string{"component": "bed"}, "message": "it is there",
+			"metadata":       map[string]string{"name": fmt.Sprintf("%s.conntrackexceeded.%x", nodeName, at.UnixMilli()), "namespace": "default"},
+			"involvedObject": map[string]string{"apiVersion": "v1", "kind": "Node", "name": nodeName},
+		})
+	}
+	list, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": there})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := c.kubectl("create", "-f", c.write("events.json", string(list))); strings.Count(out, "created") != windows {
+		t.Fatalf("not all Events are there:\n%s", out)
+	}
+	bed := func(verb string, args ...string) string {
+		return c.kubectl(append([]string{verb, "events", "-n", "default", "--field-selector", "source=bed"}, args...)...)
+	}
+	c.until("it goes on with one that is there", func() bool {
+		return strings.Contains(bed("get", "-o", "jsonpath={.items[*].message}"), "exceeded since")
+	})
+	if n := names("ConntrackExceeded"); n != made {
+		t.Errorf("%d Events besides", n-made)
+	}
+	if n := c.requests(t, "failed"); n != failed {
+		t.Errorf("%d requests failed, by the agent's count", n-failed)
+	}
+	bed("delete")
 }
 
 // expired: the token is one of a service account that is no more (401). The next
