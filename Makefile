@@ -23,7 +23,7 @@ build: ## Build bin/enawatch, one static binary
 	@CGO_ENABLED=0 go build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/enawatch ./cmd/enawatch
 
 run: build ## Build, then run the agent here: EMF on stdout, /metrics on 127.0.0.1:9109
-	@if bin/enawatch once >/dev/null 2>&1; then \
+	@bin/enawatch once >/dev/null 2>&1; if [ $$? -ne 3 ]; then \
 	  exec bin/enawatch run --publish-interval=10s --state-dir=bin/state; \
 	else \
 	  echo "This machine has no ENA interface: running on a simulated one (dns-burst)." >&2; \

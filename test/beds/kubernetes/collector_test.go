@@ -58,6 +58,10 @@ func TestCollector(t *testing.T) {
 	if name, _ := auth["authenticator"].(string); !slices.Contains(config.Service.Extensions, name) {
 		t.Errorf("the exporter's authenticator %q is no extension", name)
 	}
+	// The exporter drops monotonic sums that are deltas (its README).
+	if overlay := string(mustRead(t, deploy("eks", "overlays", "adot", "config.yaml"))); !strings.Contains(overlay, "temporality: cumulative") {
+		t.Error("deploy/eks/overlays/adot sends deltas")
+	}
 	scrape, err := yaml.Marshal(config.Receivers["prometheus"]["config"])
 	if err != nil {
 		t.Fatal(err)
