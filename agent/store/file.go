@@ -92,8 +92,9 @@ func (s *Store) openFile() error {
 }
 
 // giveBack unmaps the pages of the file that were read, until they are read again;
-// they count as this process's memory. Nothing is lost: bbolt reads its mapping and
-// writes to the file. The caller holds the lock.
+// they count as this process's memory. Nothing is lost: bbolt reads its mapping, which
+// is no smaller than what a transaction sees (checkSize), and writes to the file. The
+// caller holds the lock.
 func (s *Store) giveBack() {
 	if s.db == nil {
 		return
@@ -107,9 +108,21 @@ func (s *Store) giveBack() {
 	})
 }
 
+// checkSize reports as broken a file that was cut short. bbolt does not look, and maps
+// as much as there is.
+func (s *Store) checkSize(tx *bolt.Tx) error {
+	if f, err := os.Stat(s.path); err == nil && f.Size() < tx.Size() {
+		return fmt.Errorf("%w: it has %d bytes of %d", errBroken, f.Size(), tx.Size())
+	}
+	return nil
+}
+
 // prepare checks a file that was not closed in order and makes the buckets.
 func (s *Store) prepare() error {
 	err := s.db.View(func(tx *bolt.Tx) error {
+		if err := s.checkSize(tx); err != nil {
+			return err
+		}
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
 			if k, _ := tx.Cursor().First(); k != nil {

@@ -50,6 +50,9 @@ func Inspect(dir string) (list []Waiting, interfaces int, err error) {
 }
 
 func (s *Store) inspect(tx *bolt.Tx) (list []Waiting, interfaces int, err error) {
+	if err := s.checkSize(tx); err != nil {
+		return nil, 0, err
+	}
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil || tx.Bucket(bucketSpool) == nil || tx.Bucket(bucketCounts) == nil || tx.Bucket(bucketBaselines) == nil {
 		return nil, 0, fmt.Errorf("%w: it is another program's", errBroken)

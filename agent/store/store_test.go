@@ -178,6 +178,24 @@ func TestBrokenFileIsSetAside(t *testing.T) {
 		}
 		return content
 	}
+	// drained was closed in order, with nothing left in most of it.
+	drained := func(t *testing.T) []byte {
+		b := newBed(t)
+		s := b.open(t, nil)
+		q := s.Queue("cw")
+		for i := range 200 {
+			commit(t, s, items(Item{At: b.item(i).At, Points: 1, Data: bytes.Repeat([]byte("x"), 20_000)}))
+		}
+		drain(q)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
 	foreign := func(t *testing.T) []byte {
 		path := filepath.Join(t.TempDir(), "x")
 		db, err := bolt.Open(path, 0o600, nil)
@@ -197,6 +215,7 @@ func TestBrokenFileIsSetAside(t *testing.T) {
 		{"torn", func(t *testing.T) []byte { c := good(t); return c[:len(c)/4] }},
 		{"torn in its first pages", func(t *testing.T) []byte { return good(t)[:5000] }},
 		{"torn to its first pages", func(t *testing.T) []byte { return good(t)[:8192] }},
+		{"cut short", func(t *testing.T) []byte { return drained(t)[:1<<20] }},
 		{"zeros in the middle", func(t *testing.T) []byte {
 			c := good(t)
 			clear(c[8192 : len(c)-4096])
