@@ -23,6 +23,8 @@ type Service struct {
 	ID string
 	// Host is the first part of its name in each region ("logs").
 	Host string
+	// PlainInGov says that its FIPS endpoints in GovCloud are the plain ones.
+	PlainInGov bool
 }
 
 // URL returns where the service is, as the SDK's client would find it: at endpoint
@@ -62,7 +64,11 @@ func (s Service) regional(ctx context.Context, region string, fips, dualStack bo
 	if err != nil {
 		return "", err
 	}
-	return of.URI.Scheme + "://" + s.Host + strings.TrimPrefix(of.URI.Host, "sts") + "/", nil
+	rest := strings.TrimPrefix(of.URI.Host, "sts")
+	if s.PlainInGov && strings.HasPrefix(region, "us-gov-") {
+		rest = strings.TrimPrefix(rest, "-fips")
+	}
+	return of.URI.Scheme + "://" + s.Host + rest + "/", nil
 }
 
 // configured returns the endpoint that the environment and the shared

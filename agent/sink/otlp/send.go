@@ -39,7 +39,7 @@ const (
 	partialMessage  = 2
 )
 
-var cloudWatch = awsclient.Service{ID: "CloudWatch", Host: signingName}
+var cloudWatch = awsclient.Service{ID: "CloudWatch", Host: signingName, PlainInGov: true}
 
 // receiver is where requests go.
 type receiver struct {

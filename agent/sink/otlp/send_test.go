@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/enawatch/enawatch/agent/sink"
@@ -392,6 +393,31 @@ func TestCloudWatchEndpoint(t *testing.T) {
 	_, e := newSink(t, Options{SigV4: true, Account: awsclient.Options{DisableIMDS: true}}).connect(context.Background())
 	if e == nil || !strings.Contains(e.Error(), "region") {
 		t.Errorf("no region: %v", e)
+	}
+}
+
+// In every partition it is where the SDK's own client would find it.
+func TestCloudWatchEndpointsAreTheSDKs(t *testing.T) {
+	found := 0
+	for _, region := range []string{"us-east-1", "eu-west-1", "us-gov-west-1", "us-gov-east-1", "cn-north-1", "us-iso-east-1", "us-isob-east-1", "eusc-de-east-1"} {
+		for _, fips := range []bool{false, true} {
+			for _, dual := range []bool{false, true} {
+				want, err := cloudwatch.NewDefaultEndpointResolverV2().ResolveEndpoint(t.Context(), cloudwatch.EndpointParameters{Region: &region, UseFIPS: &fips, UseDualStack: &dual})
+				r, e := newSink(t, Options{SigV4: true, Account: awsclient.Options{Region: region, FIPS: fips, DualStack: dual, DisableIMDS: true}}).connect(t.Context())
+				switch {
+				case (err == nil) != (e == nil):
+					t.Errorf("%s, FIPS %t, dual stack %t: %v, the SDK says %v", region, fips, dual, e, err)
+				case err != nil:
+				case r.url != want.URI.String()+"/v1/metrics":
+					t.Errorf("%s, FIPS %t, dual stack %t: %s, the SDK says %s", region, fips, dual, r.url, want.URI.String())
+				default:
+					found++
+				}
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("%d endpoints are compared", found)
 	}
 }
 
