@@ -256,6 +256,10 @@ func (r *run) close(t window.Tick) {
 
 // end closes the window of an agent that stops, or of a recording.
 func (r *run) end() {
+	if r.late > 0 { // since the last reading that was due
+		r.window.EndSecond()
+		r.late, r.ended = 0, false
+	}
 	if r.schedule != nil && !r.ended {
 		r.close(r.schedule.End())
 	}

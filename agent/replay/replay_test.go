@@ -263,6 +263,7 @@ func TestReplayThroughOtherConfigurations(t *testing.T) {
 	}{
 		{"as it was", six, func(*replay.Options) {}, "linklocal_allowance_exceeded", map[string][]float64{"12:00:00": {1, 2, 4, 8}}},
 		{"read every two seconds", six, func(o *replay.Options) { o.Sample = 2 * time.Second }, "linklocal_allowance_exceeded", map[string][]float64{"12:00:00": {1, 2, 12}}},
+		{"an end between two readings", document(until(noon+1, 5), "vvvvv", 1, 2, 4, 8, 16), func(o *replay.Options) { o.Sample = 2 * time.Second }, "linklocal_allowance_exceeded", map[string][]float64{"12:00:00": {3, 12, 16}}},
 		{"windows of three seconds", six, func(o *replay.Options) { o.Publish = 3 * time.Second }, "linklocal_allowance_exceeded", map[string][]float64{"12:00:00": {1, 2}, "12:00:03": {4, 8}}},
 		{"what was not believed", six, func(*replay.Options) {}, "suspect_readings", map[string][]float64{"12:00:00": {1}}},
 		{"seconds", six, func(*replay.Options) {}, "linklocal_throttled_seconds", map[string][]float64{"12:00:00": {4}}},
