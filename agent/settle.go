@@ -46,8 +46,9 @@ func (a *Agent) settle(turn int) bool {
 		a.tickTraffic(true)
 		a.window.EndSecond()
 		a.Live.End(a.lastSecond())
-		a.sample(a.Clock.Wall(), true)
-		a.closeWindow(a.schedule.End())
+		end := a.schedule.End()
+		a.sample(end.At, true)
+		a.closeWindow(end)
 		for _, i := range a.interfaces {
 			if !i.busy {
 				a.closeReader(i)

@@ -44,18 +44,22 @@ type Schedule struct {
 	clock           Clock
 	sample, publish time.Duration
 
-	opened   time.Duration // start of the window, by the monotonic clock
+	opened   time.Duration // start of the window's first sample, by the monotonic clock
+	late     time.Duration // by how much the window itself began later
+	lastAt   time.Time
 	lastWall time.Time
 	lastMono time.Duration
-	ticked   bool
 	cut      bool
 }
 
-// NewSchedule opens the first window, with the sample interval that has begun.
+// NewSchedule opens the first window now. Its first sample is what is left of the
+// sample interval that has begun.
 func NewSchedule(c Clock, sample, publish time.Duration) *Schedule {
-	s := &Schedule{clock: c, sample: sample, publish: publish}
-	s.lastWall, s.lastMono = c.Wall(), c.Mono()
-	s.opened = s.lastMono - s.lastWall.Sub(s.lastWall.Truncate(sample))
+	wall := c.Wall()
+	began := wall.Truncate(sample)
+	s := &Schedule{clock: c, sample: sample, publish: publish, late: wall.Sub(began), lastAt: began, lastWall: began}
+	s.lastMono = c.Mono() - s.late
+	s.opened = s.lastMono
 	return s
 }
 
@@ -63,7 +67,7 @@ func NewSchedule(c Clock, sample, publish time.Duration) *Schedule {
 func (s *Schedule) Next() time.Duration {
 	wall := s.clock.Wall()
 	wait := wall.Truncate(s.sample).Add(s.sample).Sub(wall)
-	if s.ticked && wait < s.sample/2 && s.clock.Mono()-s.lastMono < s.sample/2 {
+	if wait < s.sample/2 && s.clock.Mono()-s.lastMono < s.sample/2 {
 		wait += s.sample // the last tick came early by this clock
 	}
 	return wait
@@ -81,12 +85,11 @@ func (s *Schedule) Tick() Tick {
 		t.Step = step
 	}
 	t.Missed = max(0, int((elapsed+s.sample/2)/s.sample)-1)
-	s.lastWall, s.lastMono = wall, mono
+	s.lastAt, s.lastWall, s.lastMono = t.At, wall, mono
 
-	s.ticked = true
 	t.Length = (mono - s.opened).Round(s.sample)
-	boundary := t.At.Equal(t.At.Truncate(s.publish))
-	if t.Length > 0 && (t.Step != 0 || boundary || t.Length >= s.publish || s.cut) {
+	over := t.At.Truncate(s.publish).After(t.At.Add(-t.Length).Truncate(s.publish))
+	if t.Length > 0 && (t.Step != 0 || over || s.cut) {
 		s.close(&t, mono-wall.Sub(t.At))
 	}
 	return t
@@ -96,7 +99,10 @@ func (s *Schedule) Tick() Tick {
 func (s *Schedule) End() Tick {
 	wall, mono := s.clock.Wall(), s.clock.Mono()
 	t := Tick{At: wall, Length: max(0, mono-s.opened)}
-	s.lastWall, s.lastMono = wall, mono
+	if early := s.lastAt.Sub(wall); early > 0 && early < s.sample {
+		t.At = s.lastAt // a tick that came late stood for the next one
+	}
+	s.lastAt, s.lastWall, s.lastMono = t.At, wall, mono
 	s.close(&t, mono)
 	return t
 }
@@ -104,6 +110,7 @@ func (s *Schedule) End() Tick {
 // close closes the window at the tick, which was due at a monotonic time.
 func (s *Schedule) close(t *Tick, due time.Duration) {
 	t.Close = true
+	t.Length = max(0, t.Length-s.late)
 	t.Start = t.At.Add(-t.Length).UTC()
-	s.opened, s.cut = due, false
+	s.opened, s.late, s.cut = due, 0, false
 }

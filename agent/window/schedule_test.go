@@ -45,47 +45,80 @@ func TestWindowsStandOnTheMinute(t *testing.T) {
 		h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 45, int(within), time.UTC)}
 		s := NewSchedule(h.clock(), time.Second, time.Minute)
 		got := runTicks(h, s, 15+120, func(int) {})
-		want := []closed{{"12:00:45", 15 * time.Second, 15}, {"12:01:00", time.Minute, 60}, {"12:02:00", time.Minute, 60}}
+		want := []closed{{"12:00:45", 15*time.Second - within, 15}, {"12:01:00", time.Minute, 60}, {"12:02:00", time.Minute, 60}}
 		if !slices.Equal(got, want) {
 			t.Errorf("started at 12:00:45 and %v: windows %v, want %v", within, got, want)
 		}
 	}
 }
 
-// A start at the very end of a minute closes a window of the one second that it
-// is in.
+// A start at the very end of a minute has a window of what is left of the second.
 func TestStartAtTheEndOfAWindow(t *testing.T) {
 	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 59, 9e8, time.UTC)}
 	s := NewSchedule(h.clock(), time.Second, time.Minute)
 	got := runTicks(h, s, 61, func(int) {})
-	if want := []closed{{"12:00:59", time.Second, 1}, {"12:01:00", time.Minute, 60}}; !slices.Equal(got, want) {
+	if want := []closed{{"12:00:59", 100 * time.Millisecond, 1}, {"12:01:00", time.Minute, 60}}; !slices.Equal(got, want) {
 		t.Errorf("windows %v, want %v", got, want)
 	}
 }
 
-// What an agent closes at its end and what the next one closes do not overlap,
-// and stand in the order of their making, however late ticks come.
+// Windows of agents that follow each other do not overlap, and stand in the order
+// of their making, however late ticks come.
 func TestWindowsOfAgentsFollowEachOther(t *testing.T) {
-	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 0, 3e8, time.UTC)}
-	last := time.Time{}
-	for _, life := range []time.Duration{2400, 150, 100, 3700, 200, 640, 5010} { // ms
-		s := NewSchedule(h.clock(), time.Second, time.Second)
-		see := func(c Tick) {
-			if c.Start.Before(last) || c.Length < 0 || c.Length > 2*time.Second {
-				t.Errorf("at %v: a window from %v for %v follows one from %v", h.wall, c.Start, c.Length, last)
+	for _, late := range []time.Duration{0, 12, 400, 600, 900} { // ms
+		h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 0, 3e8, time.UTC)}
+		last := h.wall
+		for _, life := range []time.Duration{2400, 150, 100, 3700, 200, 640, 5010, 1300, 300} { // ms
+			h.pass(300 * time.Millisecond) // as long as a restart takes
+			s := NewSchedule(h.clock(), time.Second, time.Second)
+			see := func(c Tick) {
+				end := c.Start.Add(c.Length)
+				if overlap := last.Sub(c.Start); overlap > 0 && (late < 500 || overlap > time.Second/2) || c.Length < 0 || end.Before(last) {
+					t.Errorf("late by %d ms, at %s: a window from %s to %s follows one to %s", late, h.wall.Format(clockTime), c.Start.Format(clockTime), end.Format(clockTime), last.Format(clockTime))
+				}
+				last = end
 			}
-			last = c.Start
-		}
-		for end := h.mono + life*time.Millisecond; ; {
-			wait := s.Next() + 12*time.Millisecond
-			if h.mono+wait > end {
-				h.pass(end - h.mono)
-				break
+			for end := h.mono + life*time.Millisecond; ; {
+				wait := s.Next() + late*time.Millisecond
+				if h.mono+wait > end {
+					h.pass(end - h.mono)
+					break
+				}
+				h.pass(wait)
+				if c := s.Tick(); c.Close {
+					see(c)
+				}
 			}
-			h.pass(wait)
-			see(s.Tick())
+			see(s.End())
 		}
-		see(s.End())
+	}
+}
+
+const clockTime = "05.000"
+
+// A tick that is missed at the end of a window does not make it longer by another:
+// the next tick ends it.
+func TestMissedEndOfAWindow(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 45, 0, time.UTC)}
+	s := NewSchedule(h.clock(), time.Second, time.Minute)
+	runTicks(h, s, 14, func(int) {})
+	h.pass(1700 * time.Millisecond)
+	if c := s.Tick(); !c.Close || c.Length != 16*time.Second || !c.At.Equal(h.wall.Truncate(time.Minute).Add(time.Second)) {
+		t.Errorf("%+v, want a window of 16 s", c)
+	}
+	if got, want := runTicks(h, s, 59, func(int) {}), []closed{{"12:01:01", 59 * time.Second, 59}}; !slices.Equal(got, want) {
+		t.Errorf("then windows %v, want %v", got, want)
+	}
+}
+
+// The first readings may take longer than what is left of their second.
+func TestSlowStartMissesASecond(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 45, 9e8, time.UTC)}
+	s := NewSchedule(h.clock(), time.Second, time.Minute)
+	h.pass(300 * time.Millisecond)
+	h.pass(s.Next())
+	if c := s.Tick(); c.Missed != 1 || c.At.Second() != 47 {
+		t.Errorf("%+v, want one missed, at :47", c)
 	}
 }
 
