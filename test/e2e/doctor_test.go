@@ -41,12 +41,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer server.Close()
 	w.WriteHeader(http.StatusOK)
-	client, _, err := http.NewResponseController(w).Hijack()
+	client, early, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
 	defer client.Close()
-	go func() { io.Copy(server, client); server.Close() }()
+	go func() { io.Copy(server, early); server.Close() }() // the server may have read the first byte
 	io.Copy(client, server)
 }
 
