@@ -114,6 +114,10 @@ func startUp(ctx context.Context, path string, l *lab) (time.Duration, error) {
 	return took[starts/2], nil
 }
 
+// weighEvery is how often memory is looked at: what agents give back is back by and
+// by within a minute.
+const weighEvery = 5 * time.Second
+
 // measure runs all programs at once: what disturbs one disturbs all.
 func measure(ctx context.Context, programs []*program, warmUp, over time.Duration) error {
 	for _, p := range programs {
@@ -132,8 +136,15 @@ func measure(ctx context.Context, programs []*program, warmUp, over time.Duratio
 			return err
 		}
 	}
-	if err := wait(ctx, over); err != nil {
-		return err
+	for time.Since(began) < over {
+		if err := wait(ctx, weighEvery); err != nil {
+			return err
+		}
+		for _, p := range programs {
+			if err := p.weigh(); err != nil {
+				return err
+			}
+		}
 	}
 	for _, p := range programs {
 		if err := p.measured(time.Since(began)); err != nil {

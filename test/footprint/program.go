@@ -40,6 +40,8 @@ type program struct {
 	ready  time.Duration // until READY=1; 0 if it never says so
 	before usage
 	result result
+	// weighed is how often its memory was looked at.
+	weighed int
 }
 
 // usage is what a process has used since it began.
@@ -53,9 +55,9 @@ type usage struct {
 type result struct {
 	Binary     int64   // bytes on disk
 	CPU        float64 // seconds a minute
-	RSS        float64 // MiB
-	PSS        float64 // MiB
-	Anonymous  float64 // MiB
+	RSS        float64 // MiB, as PSS and Anonymous a mean over time
+	PSS        float64
+	Anonymous  float64
 	WakeUps    float64 // a second
 	Syscalls   float64 // a second
 	Sent       float64 // bytes a minute, what TCP carries; -1 if not measured
@@ -183,19 +185,25 @@ func (p *program) measured(over time.Duration) error {
 		r.Sent = float64(u.sent-p.before.sent) / minutes
 	}
 	r.Ready, r.Interfaces = p.ready, len(p.lab.interfaces)
-	rollup := fmt.Sprintf("/proc/%d/smaps_rollup", p.pid())
-	for name, into := range map[string]*float64{"Rss:": &r.RSS, "Pss:": &r.PSS, "Anonymous:": &r.Anonymous} {
-		n, err := field(rollup, name)
-		if err != nil {
-			return fmt.Errorf("%s has ended: %w\n%s", p.name, err, p.stderr.String())
-		}
-		*into = float64(n) / 1024
-	}
 	binary, err := os.Stat(fmt.Sprintf("/proc/%d/exe", p.pid()))
 	if err != nil {
 		return err
 	}
 	r.Binary = binary.Size()
+	return nil
+}
+
+// weigh looks at the program's memory, which results have the mean of.
+func (p *program) weigh() error {
+	p.weighed++
+	rollup := fmt.Sprintf("/proc/%d/smaps_rollup", p.pid())
+	for name, mean := range map[string]*float64{"Rss:": &p.result.RSS, "Pss:": &p.result.PSS, "Anonymous:": &p.result.Anonymous} {
+		n, err := field(rollup, name)
+		if err != nil {
+			return fmt.Errorf("%s has ended: %w\n%s", p.name, err, p.stderr.String())
+		}
+		*mean += (float64(n)/1024 - *mean) / float64(p.weighed)
+	}
 	return nil
 }
 
