@@ -139,6 +139,19 @@ func TestPackBounds(t *testing.T) {
 	}
 }
 
+// So many of the smallest document as PutLogEvents takes events are larger than a
+// request may be: its bytes alone bound it.
+func TestEventsAreBoundedByBytes(t *testing.T) {
+	b := with(batch(0, counter("a", 1)), func(b *metric.Batch) {
+		b.Resource = metric.Resource{Host: "h"}
+		b.Length = time.Second
+	})
+	text, _ := join(pack(t, newSink(t, fileOutput), b))
+	if n := 10_000 * (len(text) - 1 + 26); n <= 1_048_576 {
+		t.Errorf("10,000 of %s have %d bytes", text, n)
+	}
+}
+
 // The CloudWatch agent learns where to write the documents to.
 func TestPackForAgent(t *testing.T) {
 	b := dnsBurst()
