@@ -47,13 +47,17 @@ func (s *Store) open() error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
-	err := s.openFile()
-	if !errors.Is(err, errBroken) {
+	if s.broken == nil {
+		if s.broken = s.openFile(); !errors.Is(s.broken, errBroken) {
+			err := s.broken
+			s.broken = nil
+			return err
+		}
+	}
+	if err := s.setAside(s.broken); err != nil {
 		return err
 	}
-	if err := s.setAside(err); err != nil {
-		return err
-	}
+	s.broken = nil
 	return s.openFile()
 }
 
@@ -205,17 +209,19 @@ func (s *Store) guard(f func() error) error {
 	if !errors.Is(err, errBroken) {
 		return err
 	}
-	s.db = nil // not closed: a broken transaction may hold its locks for ever
-	return errors.Join(err, s.setAside(err), s.openFile())
+	// Not closed: a broken transaction may hold its locks for ever, and the file's with
+	// them. So it is not opened again, but set aside, now or when that can be done.
+	s.db, s.broken = nil, err
+	return errors.Join(err, s.open())
 }
 
 // setAside renames the broken file, so that a new one can be made.
 func (s *Store) setAside(why error) error {
 	aside := s.path + ".broken"
-	s.o.Log.Error("the state file was set aside: starting with new baselines and an empty spool", "file", s.path, "kept_as", aside, "err", why)
 	if err := os.Rename(s.path, aside); err != nil {
 		return fmt.Errorf("set the broken state file aside: %w", err)
 	}
+	s.o.Log.Error("the state file was set aside: starting with new baselines and an empty spool", "file", s.path, "kept_as", aside, "err", why)
 	s.replaced++
 	for _, q := range s.order {
 		if q.disk.items > 0 {

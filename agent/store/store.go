@@ -56,6 +56,7 @@ type Store struct {
 	unwritten bool
 	ring      ring
 	failing   error // the last write's, or nil
+	broken    error // what is wrong with a file that could not be set aside yet, or nil
 	failures  uint64
 	replaced  uint64 // broken files that were set aside
 	said      time.Time
@@ -127,7 +128,7 @@ func (s *Store) Add(name string, items ...Item) {
 }
 
 func (s *Store) add(name string, items []Item) {
-	q := s.queues[name]
+	q := s.queue(name) // whose delivery may not have begun yet
 	for _, i := range items {
 		q.add(i)
 	}

@@ -254,6 +254,51 @@ func TestBrokenFileIsSetAside(t *testing.T) {
 	}
 }
 
+// A broken file that can't be set aside yet is set aside when that can be done.
+func TestBrokenFileThatCannotBeSetAside(t *testing.T) {
+	b := newBed(t)
+	s := b.open(t, nil)
+	q := s.Queue("cw")
+	commit(t, s, items(b.item(1)))
+	inTheWay := filepath.Join(s.path+".broken", "x")
+	if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.guard(func() error { return errBroken }); err == nil || s.db != nil {
+		t.Fatalf("%v, a file is open: %t", err, s.db != nil)
+	}
+	for range 3 {
+		s.Commit(nil, items(b.item(2)))
+	}
+	if s.failing == nil || errors.Is(s.failing, ErrInUse) {
+		t.Errorf("the write's error is %v", s.failing)
+	}
+	if strings.Contains(b.log.String(), "was set aside") {
+		t.Errorf("it was not set aside:\n%s", b.log.String())
+	}
+	if err := os.RemoveAll(s.path + ".broken"); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, items(b.item(3)))
+	if diff := cmp.Diff([]string{"item 2", "item 2", "item 2", "item 3"}, drain(q)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	s.Close()
+}
+
+// Items may come before anybody asks for their queue, as at a reload that switches
+// a sink on.
+func TestItemsBeforeTheirQueue(t *testing.T) {
+	b := newBed(t)
+	s := b.open(t, nil)
+	defer s.Close()
+	s.Add("new", b.item(1))
+	commit(t, s, map[string][]Item{"newer": {b.item(2)}})
+	if got := append(drain(s.Queue("new")), drain(s.Queue("newer"))...); !cmp.Equal(got, []string{"item 1", "item 2"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // refuse makes the disk refuse every write, or take them again.
 func refuse(t *testing.T, s *Store, yes bool) {
 	t.Helper()

@@ -150,6 +150,7 @@ func (w *writing) evict(tx *bolt.Tx) error {
 		if err := w.put(oldest.queue.bucket(tx), oldest.queue, oldest.item.ID, nil); err != nil {
 			return err
 		}
+		oldest.item.Data = nil // all of them may be as much as the spool
 		w.evicted = append(w.evicted, oldest)
 	}
 }
