@@ -228,10 +228,11 @@ func (d *Delivery) settle(item store.Item, err *Error, failures *int) time.Durat
 	d.mu.Unlock()
 	switch {
 	case d.idempotent:
-	case err.Ambiguous:
-		d.doubt(item, err.Err.Error())
 	default:
-		item.Tried = false
+		if err.Ambiguous {
+			d.doubt(item, err.Err.Error())
+		}
+		item.Tried = false // what that means is counted
 		d.queue.Replace(item, item)
 	}
 	switch err.Kind {
@@ -249,7 +250,10 @@ func (d *Delivery) settle(item store.Item, err *Error, failures *int) time.Durat
 
 // split halves an item until the bad datum stands alone, and drops that.
 func (d *Delivery) split(item store.Item, err *Error) {
-	parts := d.sink.Split(item.Data)
+	var parts []Request
+	if !err.All {
+		parts = d.sink.Split(item.Data)
+	}
 	if len(parts) < 2 {
 		d.queue.Drop(item, err.Kind.String(), "what", d.sink.Describe(item.Data), "err", err)
 		return

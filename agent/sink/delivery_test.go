@@ -414,6 +414,45 @@ func TestKillLeavesADoubt(t *testing.T) {
 	})
 }
 
+// A doubt that was counted is not counted again by whoever comes next, as after a
+// reload.
+func TestDoubtIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		f := &fakeSink{answer: func(string) error { return &Error{Kind: Transient, Ambiguous: true, Err: errors.New("reset")} }}
+		p := newPost(t, dir, f, 0)
+		p.commit(t, "abc")
+		synctest.Wait() // it waits to try again
+		if n := p.self("enawatch_ambiguous_data_total", ""); n != 3 {
+			t.Errorf("ambiguous %v, want 3", n)
+		}
+		p.Leave(t.Context())
+		if err := p.spool.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p = newPost(t, dir, &fakeSink{}, 0)
+		synctest.Wait()
+		p.end(t, time.Second)
+		if n := p.self("enawatch_ambiguous_data_total", ""); n != 0 {
+			t.Errorf("ambiguous %v, want 0: it was counted", n)
+		}
+	})
+}
+
+// What would be refused alike part by part is given up at once.
+func TestAllOfARequestIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fakeSink{answer: func(string) error { return &Error{Kind: Poisoned, All: true, Err: errors.New("in the future")} }}
+		p := newPost(t, t.TempDir(), f, 0)
+		p.commit(t, strings.Repeat("x", 1000))
+		synctest.Wait()
+		p.end(t, time.Second)
+		if n := p.self("enawatch_dropped_data_total", "poisoned"); n != 1000 || len(f.asked) != 1 {
+			t.Errorf("dropped %v after %d requests, want 1000 after 1", n, len(f.asked))
+		}
+	})
+}
+
 // Where everything is refused, requests come slowly and the log stays quiet.
 func TestAllIsPoisoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

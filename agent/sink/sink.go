@@ -88,6 +88,9 @@ type Error struct {
 	// Ambiguous is true if the destination may have taken the request all the
 	// same: it was sent, and no answer came.
 	Ambiguous bool
+	// All says that every part of the request would be refused alike: it is given up
+	// as a whole, not halved.
+	All bool
 	// RetryAfter is how long the destination asked to be left alone, or 0.
 	RetryAfter time.Duration
 	// Remedy says what a person can do, or "".

@@ -51,6 +51,7 @@ func classify(x *awsclient.Exchange, err error, r *request, credentials aws.Cred
 	e := x.Classify(err, "PutMetricData", permission, credentials)
 	if api, ok := errors.AsType[smithy.APIError](err); ok && e.Kind == sink.Poisoned && strings.Contains(api.ErrorMessage(), "Timestamp") {
 		e.Kind, e.Remedy = untimely(x.Age(time.UnixMilli(r.Time)))
+		e.All = true // a request has one time
 	}
 	return e
 }

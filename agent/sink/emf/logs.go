@@ -234,7 +234,7 @@ func (s *Logs) noteRejected(info *logs.RejectedEvents, n int) *sink.Error {
 	e := &sink.Error{Kind: sink.TooOld, Err: errors.New("PutLogEvents: the events are too old"), Remedy: "CloudWatch Logs takes events of the last two weeks"}
 	switch {
 	case counts[rejectedNew] > 0:
-		e.Kind, e.Err = sink.Poisoned, errors.New("PutLogEvents: the events are more than two hours in the future")
+		e.Kind, e.All, e.Err = sink.Poisoned, true, errors.New("PutLogEvents: the events are more than two hours in the future")
 		e.Remedy = "the clock was ahead when the data were counted: " + awsclient.RemedyClock
 	case counts[rejectedExpired] > 0:
 		e.Err, e.Remedy = errors.New("PutLogEvents: the events are older than the log group keeps them"), "raise the retention of the log group"
