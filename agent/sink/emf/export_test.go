@@ -24,3 +24,16 @@ func (s *Logs) SetHTTP(ctx context.Context, c awsclient.HTTPClient) error {
 	s.service.HTTP = c
 	return nil
 }
+
+// Hold holds s up as a write does that the disk does not take, until release.
+func (s *File) Hold() (release func()) {
+	s.mu.Lock()
+	return s.mu.Unlock
+}
+
+// Open reports whether s has its file open.
+func (s *File) Open() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.f != nil
+}

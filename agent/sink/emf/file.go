@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,8 @@ type File struct {
 	path string
 	log  *slog.Logger
 	now  func() time.Time
+	// asked is true while the file is to be closed, which a request under way held up.
+	asked atomic.Bool
 
 	mu   sync.Mutex // guards what follows: Reopen is called beside Deliver
 	f    *os.File   // nil while closed
@@ -71,10 +74,20 @@ func newFile(p *packer, o Options) (*File, error) {
 // Reopen closes the file, so that whoever moved it may do with it as they like.
 // The next request opens it anew. After a write that failed half-way, the file
 // stays open until the rest is written.
+//
+// It does not wait for a request under way, which the disk may hold up, and which
+// closes the file when it is through.
 func (s *File) Reopen() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.whole {
+	s.asked.Store(true)
+	if s.mu.TryLock() {
+		defer s.mu.Unlock()
+		s.heed()
+	}
+}
+
+// heed closes the file if that was asked for and can be.
+func (s *File) heed() {
+	if s.asked.Swap(false) && s.whole {
 		s.close()
 	}
 }
@@ -87,6 +100,7 @@ func (s *File) Deliver(_ context.Context, data []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.heed()
 	if err := s.follow(); err != nil {
 		return err
 	}

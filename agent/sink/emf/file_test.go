@@ -300,3 +300,27 @@ func open(t *testing.T, path string) int {
 	}
 	return n
 }
+
+// Whoever asks for a new file does not wait for the disk, and it is opened anew when
+// the disk is back.
+func TestReopenDoesNotWait(t *testing.T) {
+	s := newFile(t, filepath.Join(t.TempDir(), "emf.log"))
+	requests := pack(t, s, minutes(1)[0])
+	deliver(t, s, requests...)
+	release := s.Hold()
+	done := make(chan struct{})
+	go func() { s.Reopen(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
+	}
+	release()
+	if !s.Open() {
+		t.Fatal("the file is closed under whoever writes to it")
+	}
+	deliver(t, s, requests...)
+	if s.Open() {
+		t.Error("the file is open still")
+	}
+}
