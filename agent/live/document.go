@@ -198,9 +198,18 @@ func (r *Row) judgement() string {
 func (r *Row) there(newer, seconds int) bool {
 	there := !r.left
 	for ago := newer; ago < newer+seconds && !there; ago++ {
-		there = r.states[r.history.slot(ago)] != Absent
+		there = r.stateAt(ago) != Absent
 	}
 	return there
+}
+
+// stateAt is the state so many seconds before the newest: Absent in one that was
+// overwritten while a document was being written.
+func (r *Row) stateAt(ago int) State {
+	if ago >= len(r.history.times) {
+		return Absent
+	}
+	return r.states[r.history.slot(ago)]
 }
 
 // podsOf lists the pods of an interface that are known by name, says which of them
@@ -232,7 +241,9 @@ func (r *Row) fill(v Values, at, newer int) {
 	}
 	for n := len(v) - 1; n >= 0; n-- {
 		ago := newer + len(v) - 1 - n
-		switch state := r.states[h.slot(ago)]; {
+		switch state := r.stateAt(ago); {
+		case ago >= len(h.times):
+			v[n] = none
 		case c != nil:
 			v[n] = p.at(h.tick-uint64(ago), state)
 		case r.known[at] && state == Valid:

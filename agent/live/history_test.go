@@ -245,6 +245,58 @@ func TestWriteIsTheDocument(t *testing.T) {
 	}
 }
 
+// turning ends seconds while it is written to, as happens with a slow browser.
+type turning struct {
+	text bytes.Buffer
+	end  func()
+}
+
+func (w *turning) Write(b []byte) (int, error) {
+	w.end()
+	return w.text.Write(b)
+}
+
+// Seconds that are overwritten while a document of all of them is being written are
+// not there, and nobody else's.
+func TestWriteWhileTheRingTurns(t *testing.T) {
+	for _, turns := range []int{1, 5, int(Span/time.Second) + 3} {
+		h, end := fresh()
+		var rows []*Row
+		for _, mac := range []string{"1", "2", "3"} { // each is written by itself
+			i := ens5
+			i.MAC = mac
+			rows = append(rows, h.Add(i))
+		}
+		for range int(Span/time.Second) + 2 {
+			for _, r := range rows {
+				r.Observe(r.iface, ena.Valid, "", counted(map[ena.Stat]uint64{linklocal: 7}))
+			}
+			end()
+		}
+		w := &turning{}
+		w.end = func() {
+			for range turns {
+				for _, r := range rows {
+					r.Observe(r.iface, ena.Suspect, ena.AdminNoAnswer, nil)
+				}
+				end()
+			}
+		}
+		if _, err := source(h).Writer().Write(w, int(Span/time.Second), Mark{}); err != nil {
+			t.Fatal(err)
+		}
+		var d Document
+		if err := json.Unmarshal(w.text.Bytes(), &d); err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range d.Interfaces {
+			if strings.ContainsRune(i.States, rune(Suspect)) {
+				t.Errorf("after %d turns: an old second has the state of a new one", turns)
+			}
+		}
+	}
+}
+
 // A page that is kept up to date leaves no garbage, as long as nothing happens.
 func TestWriterAllocatesNothing(t *testing.T) {
 	h, end := fresh()

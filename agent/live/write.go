@@ -171,7 +171,7 @@ func (w *Writer) interfaceAt(n int, first bool) bool {
 	}
 	b = append(b, `,"states":"`...)
 	for ago := newer + len(w.times) - 1; ago >= newer; ago-- {
-		b = append(b, byte(r.states[h.slot(ago)]))
+		b = append(b, byte(r.stateAt(ago)))
 	}
 	b = w.allowances(append(b, `","allowances":`...), r, newer)
 	w.b = append(r.counters(append(b, `,"counters":`...)), '}')
