@@ -64,7 +64,13 @@ func (c *census) add(e *entry) {
 	}
 	t := c.flows[f]
 	if t == nil {
-		if len(c.flows) >= maxFlows {
+		if len(c.flows) >= maxFlows && f.owner.IsValid() { // whose it is counts more than where it goes
+			f = flow{owner: f.owner}
+			t = c.flows[f]
+		}
+	}
+	if t == nil {
+		if len(c.flows) >= maxFlows && (!f.owner.IsValid() || len(c.flows) >= 2*maxFlows) {
 			c.others++
 			return
 		}
@@ -82,7 +88,7 @@ func (c *census) owners(n int) *Owners {
 	by := map[string]*Owner{}
 	for f, t := range c.flows {
 		name, mostly := c.name(f), f.String()
-		if !f.owner.IsValid() {
+		if !f.owner.IsValid() || !f.to.IsValid() {
 			mostly = ""
 		}
 		o := by[name]
