@@ -108,6 +108,25 @@ func (a *Agent) noteForRecord(i *iface, r *delta.Result) {
 	}
 }
 
+// byHurt lists the interfaces, those first that exceeded an allowance: a record has
+// room for some.
+func (a *Agent) byHurt() []*iface {
+	if len(a.interfaces) <= recordInterfaces {
+		return a.interfaces
+	}
+	list := slices.Clone(a.interfaces)
+	slices.SortStableFunc(list, func(x, y *iface) int {
+		switch {
+		case x.exceeded.any() == y.exceeded.any():
+			return 0
+		case x.exceeded.any():
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
 // record takes a tick into account, whose counts are in. last ends an open
 // record before its time. The caller holds the lock.
 func (a *Agent) record(last bool) {
@@ -127,13 +146,12 @@ func (a *Agent) record(last bool) {
 		s.entries, s.tracked = kernel.Entries, kernel.Known
 	}
 	s.available, s.tracks = a.available()
-	hurt := false
-	for _, i := range a.interfaces {
+	hurt := slices.ContainsFunc(a.interfaces, func(i *iface) bool { return i.exceeded.any() })
+	for _, i := range a.byHurt() {
 		var use linklocal.Use
 		if a.LinkLocal != nil {
 			use, _ = a.LinkLocal.Use(i.index)
 		}
-		hurt = hurt || i.exceeded.any()
 		if s.n < recordInterfaces && (i.exceeded.any() || use.Total() > 0 || use.Unanswered > 0 || i.queues != [len(recordQueues)]uint64{}) {
 			at := &s.interfaces[s.n]
 			at.name, at.exceeded, at.use, at.queues = i.name(), i.exceeded, use, i.queues

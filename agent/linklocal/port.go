@@ -52,7 +52,7 @@ func (p *port) advance(now time.Duration) {
 	p.before = *v
 
 	if lost := current - min(current, numTicks-1); p.next < lost {
-		p.next = lost // a pause that was too long
+		p.next, p.recent, p.sum = lost, [peakTicks]uint32{}, 0 // a pause that was too long
 	}
 	for ; p.next < current; p.next++ {
 		var n uint32

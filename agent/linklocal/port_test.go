@@ -161,3 +161,20 @@ func TestProcessesOfAUnitAreOne(t *testing.T) {
 		t.Errorf("if nobody is listed, others sent %d, %d at most in a reading; want 10, 10", others.Total(), others.Peak)
 	}
 }
+
+// What was sent before a pause that was too long is no part of a burst after it.
+func TestPeakAfterAPause(t *testing.T) {
+	var k kernel
+	var p port
+	const start = 1000 * time.Second
+	p.advance(start)
+	k.send(start+700*time.Millisecond, 600)
+	p.counts = k.v
+	p.advance(start + time.Second)
+	const later = start + time.Duration(2*numTicks+3)*tick
+	k.send(later-200*time.Millisecond, 50)
+	p.counts = k.v
+	if p.advance(later); p.use.Peak != 50 {
+		t.Errorf("peak %d, want 50", p.use.Peak)
+	}
+}

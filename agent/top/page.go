@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/enawatch/enawatch/agent/ena"
@@ -29,9 +30,20 @@ const (
 	caring style = "33"
 )
 
+// printable keeps what others named from commanding the terminal: a process may call
+// itself anything, and so may an incident that somebody sends.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, line)
+}
+
 // add appends a line, cut to the width.
 func (p *page) add(st style, format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
+	line := printable(fmt.Sprintf(format, args...))
 	if utf8.RuneCountInString(line) > p.screen.Width {
 		line = string([]rune(line)[:max(0, p.screen.Width-1)]) + "…"
 	}

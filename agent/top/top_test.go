@@ -244,3 +244,12 @@ func TestLinkLocal(t *testing.T) {
 		t.Error("a budget of an interface that is not counted")
 	}
 }
+
+// Names that others choose command no terminal.
+func TestNamesCommandNothing(t *testing.T) {
+	p := &page{screen: &Screen{Width: 80, Height: 24}}
+	p.add(plain, "sent by %s", "\x1b]0;owned\a\x1b[2J\r\nroot# \u202e\u009b")
+	if line := p.lines[0]; strings.ContainsAny(line, "\x1b\a\r\n\u202e\u009b") || !strings.Contains(line, "root# ") {
+		t.Errorf("the line is %q", line)
+	}
+}
