@@ -239,6 +239,63 @@ steps:
 	})
 }
 
+// heldKernel is one that holds up whoever asks for link events.
+type heldKernel struct {
+	ena.Kernel
+	hold func() time.Duration
+}
+
+func (k *heldKernel) Events(f func(ena.LinkEvent)) (bool, error) {
+	time.Sleep(k.hold())
+	return k.Kernel.Events(f)
+}
+
+// A kernel that holds up the last look for devices doubles no second and no window,
+// and what it says when the agent has ended changes nothing.
+func TestKernelHoldsUpTheEnd(t *testing.T) {
+	for _, held := range []time.Duration{300 * time.Millisecond, 30 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			var h *host
+			h = on(t, scenario(t, `
+devices:
+- {name: ens5, driver: 2.17.0}
+- {name: ens6, driver: 2.17.0, attached: false}
+steps:
+- {at: 1500ms, rate: {pps_allowance_exceeded: 3}, for: 15s, device: ens5}
+- {at: 25s, attach: true, device: ens6}
+`), func(o *Options) {
+				o.Kernel = &heldKernel{o.Kernel, func() time.Duration {
+					if time.Since(began) > 20*time.Second {
+						return held
+					}
+					return 0
+				}}
+			})
+			h.run(t, 20*time.Second+10*time.Millisecond) // a window has just ended
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			h.conserved(t)
+			seconds, last := uint64(0), time.Time{}
+			for _, b := range h.out.batches {
+				if b.Start.Before(last) {
+					t.Errorf("held for %v: a window from %v follows one to %v", held, b.Start, last)
+				}
+				last = b.Start.Add(b.Length)
+			}
+			for _, n := range h.out.sum("heartbeat") {
+				seconds += n
+			}
+			if missed := h.out.sum("missed_seconds")[""]; seconds > 21 || missed > 0 {
+				t.Errorf("held for %v: %d seconds were read, %d missed", held, seconds, missed)
+			}
+			if strings.Contains(h.log.String(), "interface=ens6") || len(h.agent.interfaces) > 0 {
+				t.Errorf("held for %v: an agent that has ended reads:\n%s", held, h.log.String())
+			}
+		})
+	}
+}
+
 func TestHostWithoutENASaysSoOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := on(t, scenario(t, `
@@ -522,4 +579,18 @@ func TestSnapshotAfterTheEnd(t *testing.T) {
 		}
 		h.agent.NameENI("06:00:00:00:00:05", "eni-1", "subnet-1")
 	})
+}
+
+// A record has room for some interfaces: those that exceeded an allowance come first.
+func TestRecordsHaveRoomForWhoExceeded(t *testing.T) {
+	a := &Agent{}
+	for range recordInterfaces + 3 {
+		a.interfaces = append(a.interfaces, &iface{})
+	}
+	last, before := a.interfaces[recordInterfaces+2], a.interfaces[recordInterfaces+1]
+	last.exceeded[0], before.exceeded[1] = 1, 1
+	got := a.byHurt()
+	if len(got) != len(a.interfaces) || got[0] != before || got[1] != last || got[2] != a.interfaces[0] || a.interfaces[recordInterfaces+2] != last {
+		t.Error("they do not come first, or others are out of order")
+	}
 }

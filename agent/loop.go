@@ -27,7 +27,9 @@ type loop struct {
 	at        *iface // what it is about: an interface, or nil for the device list
 	todo      []*iface
 	unsettled bool // readings are under way that the tick waits for
+	settled   bool // the tick is a second of the window already
 	last      bool // these are the last readings
+	ended     bool // nothing counts any more
 	guard     *time.Timer
 	done      chan struct{}
 
@@ -63,7 +65,7 @@ func (a *Agent) run(ctx context.Context, turn int, first bool) {
 		case <-timer.C:
 		}
 		a.mu.Lock()
-		a.loop.tick = a.schedule.Tick()
+		a.loop.tick, a.loop.settled = a.schedule.Tick(), false
 		a.loop.ticked = a.Clock.Mono()
 		if m := a.loop.tick.Missed; m > 0 {
 			a.window.Miss(m)
@@ -230,6 +232,9 @@ func (a *Agent) poll(turn int) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.loop.polling = false
+	if a.loop.ended {
+		return false // another agent goes on
+	}
 	a.loop.blocked = a.loop.blocked && a.Clock.Mono()-began >= readLimit
 	a.pollEnded(rescan, err)
 	return a.endWork(turn)
@@ -263,6 +268,9 @@ func (a *Agent) pollEnded(rescan bool, err error) {
 func (a *Agent) changed(n ena.Netdev, c ena.Change) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.loop.ended {
+		return
+	}
 	a.enis[n.Interface.MAC].name(&n.Interface)
 	at := slices.IndexFunc(a.interfaces, func(i *iface) bool { return i.index == n.Index })
 	if old, ok := a.unwanted[n.Index]; ok && c == ena.Changed {

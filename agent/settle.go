@@ -56,13 +56,16 @@ func (a *Agent) settle(turn int) bool {
 			i.left = true // whoever is busy with it closes it
 			i.live.Leave()
 		}
-		a.interfaces = nil
+		a.interfaces, a.loop.ended = nil, true
 		close(a.loop.done)
 		return false
 	case t.At.IsZero():
 		a.sample(a.Clock.Wall(), false)
 		return true // the readings at the start belong to the first tick
+	case a.loop.settled:
+		return true // what took over from a goroutine that the kernel holds, after the tick
 	}
+	a.loop.settled = true
 	a.sample(t.At, false)
 	a.tickTraffic(false)
 	a.window.EndSecond()
