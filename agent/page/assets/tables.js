@@ -131,8 +131,9 @@ export function drawSinks(table, sinks, now) {
 }
 
 export function drawEvents(list, events, look) {
-  const mark = events.at(-1)?.seq ?? 0;
-  if (list.dataset.mark === String(mark)) return;
+  const newest = events.at(-1);
+  const mark = newest ? `${newest.seq}@${newest.at}` : "0"; // another agent begins at 1 again
+  if (list.dataset.mark === mark) return;
   list.dataset.mark = mark;
   const lines = events.slice(-200).reverse().map((e) => {
     const [sign, word, hue] = kindOf(e);

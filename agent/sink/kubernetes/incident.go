@@ -42,6 +42,7 @@ type incident struct {
 
 	open        bool // it hurts
 	since, last time.Time
+	again       time.Time     // when it went on although it was to be over
 	quiet       time.Duration // since last
 	packets     float64       // since since
 	windows     int           // that hurt
@@ -60,6 +61,9 @@ func (i *incident) observe(b *metric.Batch, recoverAfter time.Duration) {
 	if packets >= i.threshold {
 		if !i.open && !i.over {
 			i.since, i.packets, i.windows, i.event = b.Start, 0, 0, ""
+		}
+		if i.over {
+			i.again = b.Start
 		}
 		i.open, i.over, i.dirty = true, false, true // what was to be over goes on
 		i.last, i.quiet = b.Start.Add(b.Length), 0
@@ -159,7 +163,7 @@ func (i *incident) due(now time.Time, updateEvery time.Duration) (time.Time, boo
 
 // report returns what is to be told next.
 func (i *incident) report(o Options) report {
-	r := &eventReport{incident: i, version: i.version, node: o.Node, name: i.event}
+	r := &eventReport{incident: i, version: i.version, node: o.Node, name: i.event, packets: i.packets, windows: i.windows}
 	since := i.since.UTC().Format(time.RFC3339)
 	e := event{
 		Count: max(i.windows, 1), First: i.since.UTC().Format(time.RFC3339), Last: i.last.UTC().Format(time.RFC3339),

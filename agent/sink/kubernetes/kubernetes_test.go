@@ -375,3 +375,19 @@ func TestNotInACluster(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What hurts again while the cluster is being told that it is over is an incident of
+// its own, with its own packets from the first on.
+func TestHurtsAgainWhileTheEndIsTold(t *testing.T) {
+	i := &incident{allowance: &allowances[len(allowances)-1], threshold: 1}
+	i.observe(window(1, map[string]float64{"linklocal": 100}), time.Minute)
+	first := i.report(options(&logs{})).(*eventReport)
+	first.told(start0)
+	i.observe(window(2, nil), time.Minute)
+	end := i.report(options(&logs{})).(*eventReport)
+	i.observe(window(3, map[string]float64{"linklocal": 7}), time.Minute)
+	end.told(start0)
+	if at := start0.Add(3 * time.Minute); !end.end || i.packets != 7 || i.windows != 1 || !i.since.Equal(at) || i.event != "" || !i.dirty {
+		t.Errorf("an end %t; then %v packets in %d windows since %v, Event %q, to be told %t", end.end, i.packets, i.windows, i.since, i.event, i.dirty)
+	}
+}

@@ -72,6 +72,8 @@ type eventReport struct {
 	version     int
 	node, name  string
 	create, end bool
+	packets     float64 // that it tells of
+	windows     int
 	event       object
 }
 
@@ -98,7 +100,7 @@ func (r *eventReport) told(now time.Time) {
 		if i.over { // and did not begin again meanwhile
 			i.over, i.dirty = false, false
 		} else {
-			i.since, i.packets, i.windows = i.last, 0, 1
+			i.since, i.packets, i.windows = i.again, i.packets-r.packets, i.windows-r.windows
 		}
 		return
 	}
