@@ -229,6 +229,11 @@ func (c *cluster) prepareNamespaces() {
 		t.Fatal(err)
 	}
 	c.run("mount", "-t", "cgroup2", "cgroup2", c.path("cgroup2")) // for link-local counts
+	const pods = "/var/run/netns" // where pods' namespaces have files, which would stay
+	if err := os.MkdirAll(pods, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.run("mount", "-t", "tmpfs", "pods", pods)
 	for _, setting := range []string{"kernel/panic", "kernel/panic_on_oops", "vm/overcommit_memory", "vm/panic_on_oom", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"} {
 		path := "/proc/sys/" + setting
 		text, err := os.ReadFile(path)
