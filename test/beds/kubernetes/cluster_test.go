@@ -229,7 +229,7 @@ func (c *cluster) prepareNamespaces() {
 		t.Fatal(err)
 	}
 	c.run("mount", "-t", "cgroup2", "cgroup2", c.path("cgroup2")) // for link-local counts
-	const pods = "/var/run/netns" // where pods' namespaces have files, which would stay
+	const pods = "/var/run/netns"                                 // where pods' namespaces have files, which would stay
 	if err := os.MkdirAll(pods, 0o755); err != nil {
 		t.Fatal(err)
 	}
