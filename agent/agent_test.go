@@ -256,8 +256,7 @@ func TestKernelHoldsUpTheEnd(t *testing.T) {
 	for _, held := range []time.Duration{300 * time.Millisecond, 30 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			var h *host
-			h = on(t, scenario(t, `
+			h := on(t, scenario(t, `
 devices:
 - {name: ens5, driver: 2.17.0}
 - {name: ens6, driver: 2.17.0, attached: false}
