@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -583,13 +584,18 @@ func TestSnapshotAfterTheEnd(t *testing.T) {
 // A record has room for some interfaces: those that exceeded an allowance come first.
 func TestRecordsHaveRoomForWhoExceeded(t *testing.T) {
 	a := &Agent{}
-	for range recordInterfaces + 3 {
-		a.interfaces = append(a.interfaces, &iface{})
+	for n := range recordInterfaces + 3 {
+		i := &iface{row: &window.Row{Interface: metric.Interface{Name: fmt.Sprint("ens", n)}}}
+		i.queues[0] = 1 // there is something to tell of each
+		a.interfaces = append(a.interfaces, i)
 	}
-	last, before := a.interfaces[recordInterfaces+2], a.interfaces[recordInterfaces+1]
-	last.exceeded[0], before.exceeded[1] = 1, 1
-	got := a.byHurt()
-	if len(got) != len(a.interfaces) || got[0] != before || got[1] != last || got[2] != a.interfaces[0] || a.interfaces[recordInterfaces+2] != last {
-		t.Error("they do not come first, or others are out of order")
+	a.interfaces[recordInterfaces+1].exceeded[1], a.interfaces[recordInterfaces+2].exceeded[0] = 1, 1
+	a.record(false)
+	var got []string
+	for _, i := range a.recorder.ring[0].interfaces[:a.recorder.ring[0].n] {
+		got = append(got, i.name)
+	}
+	if want := []string{"ens9", "ens10", "ens0", "ens1", "ens2", "ens3", "ens4", "ens5"}; !cmp.Equal(got, want) {
+		t.Errorf("a record has %v, want %v", got, want)
 	}
 }

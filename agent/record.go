@@ -108,22 +108,17 @@ func (a *Agent) noteForRecord(i *iface, r *delta.Result) {
 	}
 }
 
-// byHurt lists the interfaces, those first that exceeded an allowance: a record has
+// byHurt lists interfaces anew, those first that exceeded an allowance: a record has
 // room for some.
-func (a *Agent) byHurt() []*iface {
-	if len(a.interfaces) <= recordInterfaces {
-		return a.interfaces
-	}
-	list := slices.Clone(a.interfaces)
-	slices.SortStableFunc(list, func(x, y *iface) int {
-		switch {
-		case x.exceeded.any() == y.exceeded.any():
-			return 0
-		case x.exceeded.any():
-			return -1
+func byHurt(interfaces []*iface) []*iface {
+	list := make([]*iface, 0, len(interfaces))
+	for _, hurt := range []bool{true, false} {
+		for _, i := range interfaces {
+			if i.exceeded.any() == hurt {
+				list = append(list, i)
+			}
 		}
-		return 1
-	})
+	}
 	return list
 }
 
@@ -147,7 +142,11 @@ func (a *Agent) record(last bool) {
 	}
 	s.available, s.tracks = a.available()
 	hurt := slices.ContainsFunc(a.interfaces, func(i *iface) bool { return i.exceeded.any() })
-	for _, i := range a.byHurt() {
+	interfaces := a.interfaces
+	if hurt && len(interfaces) > recordInterfaces {
+		interfaces = byHurt(interfaces)
+	}
+	for _, i := range interfaces {
 		var use linklocal.Use
 		if a.LinkLocal != nil {
 			use, _ = a.LinkLocal.Use(i.index)

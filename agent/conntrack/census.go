@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxSeen bounds the entries that one look counts, and maxFlows what they are
-	// told apart by.
+	// maxSeen bounds the entries that one look counts, and maxFlows what they are told
+	// apart by; of owners that come later, as many again are told apart by owner alone.
 	maxSeen, maxFlows = 1 << 17, 1 << 13
 )
 
@@ -62,15 +62,13 @@ func (c *census) add(e *entry) {
 			f.owner, f.to = netip.Addr{}, netip.Addr{}
 		}
 	}
-	t := c.flows[f]
-	if t == nil {
-		if len(c.flows) >= maxFlows && f.owner.IsValid() { // whose it is counts more than where it goes
-			f = flow{owner: f.owner}
-			t = c.flows[f]
-		}
+	t, room := c.flows[f], maxFlows
+	if t == nil && len(c.flows) >= maxFlows && f.owner.IsValid() {
+		f, room = flow{owner: f.owner}, 2*maxFlows
+		t = c.flows[f]
 	}
 	if t == nil {
-		if len(c.flows) >= maxFlows && (!f.owner.IsValid() || len(c.flows) >= 2*maxFlows) {
+		if len(c.flows) >= room {
 			c.others++
 			return
 		}

@@ -3,16 +3,16 @@ package resident
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/enawatch/enawatch/test/residenttest"
 )
 
 // TestGiveBack maps a file, reads it, and gives back: the kernel holds no page
@@ -36,7 +36,7 @@ func TestGiveBack(t *testing.T) {
 	if !bytes.Equal(mapped, content) {
 		t.Fatal("the mapping is not the file")
 	}
-	if kib := residentKiB(t, path); kib != 1024 {
+	if kib := residenttest.KiB(t, path); kib != 1024 {
 		t.Fatalf("%d KiB resident after reading, want 1024", kib)
 	}
 	k := Keeper{program: path}
@@ -44,7 +44,7 @@ func TestGiveBack(t *testing.T) {
 		if err := k.giveBack(all); err != nil {
 			t.Fatal(err)
 		}
-		if kib := residentKiB(t, path); kib != 0 {
+		if kib := residenttest.KiB(t, path); kib != 0 {
 			t.Errorf("%d KiB resident after giving back", kib)
 		}
 		if !bytes.Equal(mapped, content) {
@@ -80,24 +80,6 @@ func TestOwnPages(t *testing.T) {
 			t.Fatalf("%d, %v; want 7", own[5000], err)
 		}
 	}
-}
-
-// residentKiB returns how much of a mapped file this process has in memory.
-func residentKiB(t *testing.T, path string) (kib int) {
-	t.Helper()
-	smaps, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, ok := strings.Cut(string(smaps), path+"\n")
-	if !ok {
-		t.Fatalf("%s is not mapped", path)
-	}
-	_, after, _ = strings.Cut(after, "\nRss:")
-	if _, err := fmt.Sscan(after, &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib
 }
 
 func TestClean(t *testing.T) {

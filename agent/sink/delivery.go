@@ -226,9 +226,7 @@ func (d *Delivery) settle(item store.Item, err *Error, failures *int) time.Durat
 	d.mu.Lock()
 	d.requests[err.Kind.String()]++
 	d.mu.Unlock()
-	switch {
-	case d.idempotent:
-	default:
+	if !d.idempotent {
 		if err.Ambiguous {
 			d.doubt(item, err.Err.Error())
 		}

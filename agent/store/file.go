@@ -47,14 +47,13 @@ func (s *Store) open() error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
-	if s.broken == nil {
-		if s.broken = s.openFile(); !errors.Is(s.broken, errBroken) {
-			err := s.broken
-			s.broken = nil
-			return err
+	why := s.broken
+	if why == nil {
+		if why = s.openFile(); !errors.Is(why, errBroken) {
+			return why
 		}
 	}
-	if err := s.setAside(s.broken); err != nil {
+	if err := s.setAside(why); err != nil {
 		return err
 	}
 	s.broken = nil

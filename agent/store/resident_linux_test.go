@@ -2,10 +2,9 @@ package store
 
 import (
 	"bytes"
-	"fmt"
-	"os"
-	"strings"
 	"testing"
+
+	"github.com/enawatch/enawatch/test/residenttest"
 )
 
 // What the state file holds does not count as this process's memory, however much
@@ -19,14 +18,14 @@ func TestFileIsNotResident(t *testing.T) {
 	for i := range 200 {
 		commit(t, s, items(Item{At: b.item(i).At, Points: 1, Data: big}))
 	}
-	if kib := residentKiB(t, s.path); kib > 64 {
+	if kib := residenttest.KiB(t, s.path); kib > 64 {
 		t.Errorf("%d KiB of the file are in memory after %d windows", kib, 200)
 	}
 	kill(t, s)
 	s = b.open(t, nil)
 	defer s.Close()
 	q := s.Queue("cw")
-	if kib := residentKiB(t, s.path); kib > 64 {
+	if kib := residenttest.KiB(t, s.path); kib > 64 {
 		t.Errorf("%d KiB of the file are in memory after the start", kib)
 	}
 	for i := range 100 {
@@ -36,32 +35,14 @@ func TestFileIsNotResident(t *testing.T) {
 		}
 		q.Done(item)
 	}
-	if kib := residentKiB(t, s.path); kib < 1000 {
+	if kib := residenttest.KiB(t, s.path); kib < 1000 {
 		t.Fatalf("%d KiB of the file are in memory after 2 MB of it were read: nothing is measured here", kib)
 	}
 	commit(t, s, items(b.item(200)))
-	if kib := residentKiB(t, s.path); kib > 64 {
+	if kib := residenttest.KiB(t, s.path); kib > 64 {
 		t.Errorf("%d KiB of the file are in memory after a window's end", kib)
 	}
 	if left := len(drain(q)); left != 101 {
 		t.Errorf("%d items are left, want 101", left)
 	}
-}
-
-// residentKiB returns how much of a mapped file this process has in memory.
-func residentKiB(t *testing.T, path string) (kib int) {
-	t.Helper()
-	smaps, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, ok := strings.Cut(string(smaps), path+"\n")
-	if !ok {
-		t.Fatalf("%s is not mapped", path)
-	}
-	_, after, _ = strings.Cut(after, "\nRss:")
-	if _, err := fmt.Sscan(after, &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib
 }

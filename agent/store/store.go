@@ -56,7 +56,7 @@ type Store struct {
 	unwritten bool
 	ring      ring
 	failing   error // the last write's, or nil
-	broken    error // what is wrong with a file that could not be set aside yet, or nil
+	broken    error // what is wrong with a file that is in use and to be set aside, or nil
 	failures  uint64
 	replaced  uint64 // broken files that were set aside
 	said      time.Time

@@ -251,8 +251,8 @@ func TestTimestamps(t *testing.T) {
 				}
 				return
 			}
-			if e := asError(t, err); e.Kind != tt.want || e.Ambiguous || !strings.Contains(e.Error(), tt.text) {
-				t.Errorf("%v, ambiguous %v: %v", e.Kind, e.Ambiguous, e)
+			if e := asError(t, err); e.Kind != tt.want || e.Ambiguous || !e.All || !strings.Contains(e.Error(), tt.text) {
+				t.Errorf("%v, ambiguous %v, all alike %v: %v", e.Kind, e.Ambiguous, e.All, e)
 			}
 		})
 	}

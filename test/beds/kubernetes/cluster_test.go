@@ -264,7 +264,8 @@ func (c *cluster) startControlPlane() {
 		"--token-auth-file="+tokens, "--authorization-mode=Node,RBAC", "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+certificate, "--service-account-signing-key-file="+key, "--kubelet-preferred-address-types=InternalIP",
 		"--feature-gates=SizeBasedListCostEstimate=false", // it asks what etcd 3.4 has no answer to
-		"--enable-priority-and-fairness=false", fmt.Sprint("--max-mutating-requests-inflight=", changes))
+		"--enable-priority-and-fairness=false",            // whose queues hold back what is too much
+		fmt.Sprint("--max-mutating-requests-inflight=", changes))
 	c.api = apiClient(c.t, certificate)
 	for _, user := range []string{"admin", "kubelet"} {
 		name := "kubeconfig"
