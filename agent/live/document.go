@@ -242,8 +242,6 @@ func (r *Row) fill(v Values, at, newer int) {
 	for n := len(v) - 1; n >= 0; n-- {
 		ago := newer + len(v) - 1 - n
 		switch state := r.stateAt(ago); {
-		case ago >= len(h.times):
-			v[n] = none
 		case c != nil:
 			v[n] = p.at(h.tick-uint64(ago), state)
 		case r.known[at] && state == Valid:

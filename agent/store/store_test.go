@@ -280,7 +280,10 @@ func TestBrokenFileThatCannotBeSetAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	commit(t, s, items(b.item(3)))
-	if diff := cmp.Diff([]string{"item 2", "item 2", "item 2", "item 3"}, drain(q)); diff != "" {
+	kill(t, s) // and the good one is opened again
+	s.db = nil
+	commit(t, s, items(b.item(4)))
+	if diff := cmp.Diff([]string{"item 2", "item 2", "item 2", "item 3", "item 4"}, drain(q)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	s.Close()

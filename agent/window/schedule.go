@@ -98,7 +98,7 @@ func (s *Schedule) Tick() Tick {
 // End closes the window before its time.
 func (s *Schedule) End() Tick {
 	wall, mono := s.clock.Wall(), s.clock.Mono()
-	t := Tick{At: wall, Length: max(0, mono-s.opened)}
+	t := Tick{At: wall, Length: mono - s.opened}
 	if early := s.lastAt.Sub(wall); early > 0 && early < s.sample {
 		t.At = s.lastAt // a tick that came late stood for the next one
 	}
@@ -110,7 +110,7 @@ func (s *Schedule) End() Tick {
 // close closes the window at the tick, which was due at a monotonic time.
 func (s *Schedule) close(t *Tick, due time.Duration) {
 	t.Close = true
-	t.Length = max(0, t.Length-s.late)
+	t.Length = max(0, t.Length-s.late) // below 0 behind a tick that came early
 	t.Start = t.At.Add(-t.Length).UTC()
 	s.opened, s.late, s.cut = due, 0, false
 }

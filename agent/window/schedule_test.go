@@ -71,8 +71,13 @@ func TestWindowsOfAgentsFollowEachOther(t *testing.T) {
 		for _, life := range []time.Duration{2400, 150, 100, 3700, 200, 640, 5010, 1300, 300} { // ms
 			h.pass(300 * time.Millisecond) // as long as a restart takes
 			s := NewSchedule(h.clock(), time.Second, time.Second)
+			first := true
 			see := func(c Tick) {
 				end := c.Start.Add(c.Length)
+				if !first && !c.Start.Equal(last) && late < 500 {
+					t.Errorf("late by %d ms, at %s: a window from %s does not touch that to %s", late, h.wall.Format(clockTime), c.Start.Format(clockTime), last.Format(clockTime))
+				}
+				first = false
 				if overlap := last.Sub(c.Start); overlap > 0 && (late < 500 || overlap > time.Second/2) || c.Length < 0 || end.Before(last) {
 					t.Errorf("late by %d ms, at %s: a window from %s to %s follows one to %s", late, h.wall.Format(clockTime), c.Start.Format(clockTime), end.Format(clockTime), last.Format(clockTime))
 				}
@@ -95,6 +100,18 @@ func TestWindowsOfAgentsFollowEachOther(t *testing.T) {
 }
 
 const clockTime = "05.000"
+
+// A tick may come a little early by the wall clock, and the end right behind it.
+func TestEndBehindAnEarlyTick(t *testing.T) {
+	h := &hands{wall: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
+	s := NewSchedule(h.clock(), time.Second, time.Second)
+	h.pass(s.Next() - 2*time.Millisecond)
+	tick := s.Tick()
+	h.pass(time.Millisecond)
+	if end := s.End(); !tick.Close || end.Length != 0 || !end.Start.Equal(tick.Start.Add(tick.Length)) {
+		t.Errorf("%+v, then %+v", tick, end)
+	}
+}
 
 // A tick that is missed at the end of a window does not make it longer by another:
 // the next tick ends it.
